@@ -1,0 +1,317 @@
+"""Images seen as samples x channels x space, whatever the order of their axes.
+
+"TCZYX" <-> (N, C, *spatial), by views: an array in memory, a dask array or a
+zarr array is indexed, never copied whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import AxesError, ImageError
+
+SAMPLES = "TS"
+CHANNEL = "C"
+SPATIAL = "ZYX"
+LETTERS = SAMPLES + CHANNEL + SPATIAL
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Image:
+    """Pixels with what is known about them.
+
+    Attributes
+    ----------
+    data
+        Array-like of any dimensionality: numpy, dask or zarr.
+    axes
+        One letter for each dimension, from T, S (samples), C, Z, Y, X; None if
+        nothing is known.
+    scale
+        Pixel size along each axis of `axes`, in `units`; 1.0 where unknown.
+    units
+        Unit of each axis, for example ``"micrometer"`` or ``"second"``;
+        ``"pixel"`` where unknown.
+    name
+        A short name, usually the file's.
+    """
+
+    data: Any
+    axes: str | None = None
+    scale: tuple[float, ...] | None = None
+    units: tuple[str, ...] | None = None
+    name: str = "image"
+
+
+def guess_axes(shape: tuple[int, ...], *, rgb: bool = False) -> str:
+    """Return the axes that a bare shape is taken for.
+
+    The last two dimensions are Y and X; with `rgb`, or where the last dimension
+    has 3 or 4 entries behind two larger ones, the last is C. A leading
+    dimension is taken as samples (T), never as Z: a stack of planes is then
+    denoised plane by plane, which is right for any stack, while a time series
+    taken for a volume is not.
+
+    Parameters
+    ----------
+    shape
+        Shape of the image.
+    rgb
+        Whether the last dimension is known to hold colour.
+
+    Returns
+    -------
+    str
+        For example ``"YX"``, ``"YXC"``, ``"TYX"``, ``"TCYX"``.
+
+    Raises
+    ------
+    AxesError
+        If the shape has fewer than 2 or more than 5 dimensions.
+
+    Examples
+    --------
+    >>> guess_axes((10, 64, 64)), guess_axes((64, 64, 3))
+    ('TYX', 'YXC')
+    """
+    colour = rgb or (len(shape) >= 3 and shape[-1] in (3, 4) and min(shape[-3:-1]) > 4)
+    tail = "YXC" if colour else "YX"
+    lead = len(shape) - len(tail)
+    if lead < 0 or lead > 3 or (colour and lead > 2):
+        raise AxesError(
+            f"an image of shape {shape} has {len(shape)} dimensions; expected 2 to 5; "
+            "take a part of it, for example image[0]"
+        )
+    if colour:
+        return ("", "T", "TZ")[lead] + tail
+    return ("", "T", "TC", "TCZ")[lead] + tail
+
+
+def check_axes(shape: tuple[int, ...], axes: str) -> str:
+    """Return `axes` in capitals, checked against `shape`.
+
+    Raises
+    ------
+    AxesError
+        With a suggestion, if a letter is unknown or repeated, Y or X is
+        missing, or the number of letters is not that of the dimensions.
+    """
+    text = axes.upper()
+    suggestion = _suggestion(shape)
+    if len(text) != len(shape):
+        change = "add a letter" if len(text) < len(shape) else "drop a letter"
+        raise AxesError(
+            f'axes "{axes}" names {len(text)} dimensions but the image has {len(shape)}, '
+            f'of shape {shape}; {change}{suggestion}'
+        )
+    for letter in text:
+        if letter not in LETTERS:
+            raise AxesError(
+                f'axes "{axes}" has the letter "{letter}"; expected letters from '
+                f"T (time), S (samples), C (channels), Z, Y, X{suggestion}"
+            )
+        if text.count(letter) > 1:
+            raise AxesError(
+                f'axes "{axes}" names {letter} more than once; each letter may stand once'
+                f"{suggestion}"
+            )
+    if "Y" not in text or "X" not in text:
+        raise AxesError(f'axes "{axes}" lacks Y or X; every image needs both{suggestion}')
+    return text
+
+
+def _suggestion(shape: tuple[int, ...]) -> str:
+    try:
+        return f', for example "{guess_axes(shape)}"'
+    except AxesError:
+        return ""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """An image seen as (N, C, *spatial), without a copy.
+
+    Attributes
+    ----------
+    data
+        The array, in its own order of axes.
+    axes
+        Its axes, checked.
+    understood
+        One sentence that says how the shape was read.
+    """
+
+    data: Any
+    axes: str
+    understood: str = field(compare=False)
+
+    @classmethod
+    def of(cls, image: Any, axes: str | None = None, *, rgb: bool = False) -> Stack:
+        """See `image` as a stack; `axes` wins over the image's own, a guess comes last.
+
+        Parameters
+        ----------
+        image
+            `Image` or array-like (numpy, dask, zarr) of 2 to 5 dimensions.
+        axes
+            Axes string such as ``"TZCYX"``; None for the image's own, else a
+            guess from the shape.
+        rgb
+            Whether the last dimension is known to hold colour.
+
+        Raises
+        ------
+        AxesError
+            If the axes do not fit the shape.
+        ImageError
+            If the dtype is complex, boolean or not numeric.
+        """
+        if isinstance(image, Image):
+            axes = axes if axes is not None else image.axes
+            image = image.data
+        if isinstance(image, Stack):
+            axes = axes if axes is not None else image.axes
+            image = image.data
+        if not (hasattr(image, "shape") and hasattr(image, "dtype")):
+            image = np.asarray(image)
+        dtype = np.dtype(image.dtype)
+        if dtype.kind not in "iuf":
+            mend = {
+                "c": "take its magnitude or its real part, for example abs(image)",
+                "b": "a mask cannot be denoised; convert it, for example image.astype('uint8')",
+            }.get(dtype.kind, "convert it to a numeric dtype, for example image.astype('float32')")
+            raise ImageError(f"dtype {dtype}: expected integers or real floating point; {mend}")
+        shape = tuple(int(n) for n in image.shape)
+        guessed = axes is None
+        axes = guess_axes(shape, rgb=rgb) if axes is None else check_axes(shape, axes)
+        if 0 in shape:
+            raise ImageError(f"the image is empty: its shape is {shape}")
+        sentence = describe(shape, axes, dtype)
+        if guessed:
+            sentence += f' (axes "{axes}" taken from the shape)'
+            _log.info("image understood as %s", sentence)
+        return cls(image, axes, sentence)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The image's dtype."""
+        return np.dtype(self.data.dtype)
+
+    def _sizes(self) -> dict[str, int]:
+        return dict(zip(self.axes, (int(n) for n in self.data.shape), strict=True))
+
+    @property
+    def sample_axes(self) -> str:
+        """The letters whose positions are samples, in the image's order."""
+        return "".join(a for a in self.axes if a in SAMPLES)
+
+    @property
+    def spatial_axes(self) -> str:
+        """``"YX"`` or ``"ZYX"``, in this order whatever the image's."""
+        return "".join(a for a in SPATIAL if a in self.axes)
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """Extent along the spatial axes, in pixels."""
+        sizes = self._sizes()
+        return tuple(sizes[a] for a in self.spatial_axes)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self._sizes().get(CHANNEL, 1)
+
+    @property
+    def samples(self) -> int:
+        """Number of samples: time points times positions."""
+        sizes = self._sizes()
+        return math.prod(sizes[a] for a in self.sample_axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, *spatial)."""
+        return (self.samples, self.channels, *self.spatial)
+
+    def _index(self, sample: int, window: tuple[slice, ...]) -> tuple[int | slice, ...]:
+        sizes = self._sizes()
+        place = np.unravel_index(sample, [sizes[a] for a in self.sample_axes] or [1])
+        index: dict[str, int | slice] = {CHANNEL: slice(None)}
+        index.update({a: int(i) for a, i in zip(self.sample_axes, place, strict=False)})
+        index.update(dict(zip(self.spatial_axes, window, strict=True)))
+        return tuple(index[a] for a in self.axes)
+
+    def _order(self) -> list[int]:
+        """Positions of (C, *spatial) among the axes that remain once a sample is picked."""
+        kept = [a for a in self.axes if a not in SAMPLES]
+        return [kept.index(a) for a in (CHANNEL + self.spatial_axes) if a in kept]
+
+    def read(self, sample: int, window: tuple[slice, ...] | None = None) -> NDArray[np.float32]:
+        """Read one window of one sample.
+
+        Parameters
+        ----------
+        sample
+            Index of the sample, 0 to `samples` - 1.
+        window
+            One slice for each spatial axis; None for the whole sample.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape (C, *window).
+        """
+        window = window or tuple(slice(0, n) for n in self.spatial)
+        part = np.asarray(self.data[self._index(sample, window)])
+        part = part.transpose(self._order())
+        if CHANNEL not in self.axes:
+            part = part[np.newaxis]
+        return np.ascontiguousarray(part, dtype=np.float32)
+
+    def write(
+        self, sample: int, window: tuple[slice, ...], values: NDArray[Any]
+    ) -> None:
+        """Write (C, *window) `values` into `data`, which must accept assignment."""
+        if CHANNEL not in self.axes:
+            values = values[0]
+        self.data[self._index(sample, window)] = values.transpose(np.argsort(self._order()))
+
+    def windows(self, limit: int = 2**24) -> Iterator[tuple[int, tuple[slice, ...]]]:
+        """Cover the stack with windows of at most about `limit` pixels, sample by sample."""
+        rest = self.channels * math.prod(self.spatial[1:])
+        rows = max(1, min(self.spatial[0], limit // max(1, rest)))
+        for sample in range(self.samples):
+            for start in range(0, self.spatial[0], rows):
+                stop = min(start + rows, self.spatial[0])
+                yield sample, (slice(start, stop), *(slice(0, n) for n in self.spatial[1:]))
+
+
+def describe(shape: tuple[int, ...], axes: str, dtype: np.dtype[Any]) -> str:
+    """Say in words what an image of this shape, axes and dtype is.
+
+    Examples
+    --------
+    >>> describe((30, 2, 512, 512), "TCYX", np.dtype("uint16"))
+    '512 x 512, 30 time points, 2 channels, 16-bit'
+    """
+    sizes = dict(zip(axes, shape, strict=True))
+    words = [f"{sizes['Y']} x {sizes['X']}"]
+    for letter, one, many in (
+        ("Z", "plane in z", "planes in z"),
+        ("T", "time point", "time points"),
+        ("S", "sample", "samples"),
+        ("C", "channel", "channels"),
+    ):
+        if letter in sizes:
+            words.append(f"{sizes[letter]} {one if sizes[letter] == 1 else many}")
+    kind = "-bit float" if dtype.kind == "f" else "-bit signed" if dtype.kind == "i" else "-bit"
+    words.append(f"{dtype.itemsize * 8}{kind}")
+    return ", ".join(words)

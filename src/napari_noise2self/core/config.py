@@ -1,0 +1,200 @@
+"""What a training is asked to do (`TrainingConfig`) and what it reports (`Progress`).
+
+Free of torch, so that a form or ``--help`` can import it at once. Every default
+of the package lives here; the dock, the terminal and the docs read it from
+these dataclasses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Output = Literal["best", "j-invariant"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+MINIMUM_SIZE = 32
+"""Smallest extent along Y and X, in pixels, that a network is trained on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How to train; every field has a default that works.
+
+    Change single fields with :func:`dataclasses.replace`; the named sets are
+    :meth:`preset`.
+
+    Attributes
+    ----------
+    steps
+        Optimiser steps in all. A training that was stopped and is called again
+        goes on to this number; a preset differs from another mainly in it.
+    time_limit
+        Wall-clock limit in seconds on top of `steps`; None for none.
+    width
+        Feature channels at full resolution.
+    depth
+        How many times the network halves the resolution.
+    learning_rate
+        Peak learning rate of AdamW.
+    patch_size
+        Edge of a training crop along Y and X, in pixels.
+    patch_depth
+        Edge of a training crop along Z, in planes, for a 3-D network.
+    pixels_per_step
+        Pixels in one batch; the number of crops follows from it and from the
+        patch, so that a step costs about the same in 2-D and 3-D.
+    stride
+        Spacing of the pixels that are hidden together. A footprint that asks
+        for more raises it along its axis.
+    footprint
+        Width of the hole that hides one pixel, along each spatial axis (odd
+        numbers, for example ``(1, 1)`` for the pixel alone or ``(1, 9)`` for a
+        horizontal line). None takes it from the correlation of the noise.
+    validate_every
+        Steps between two looks at the held-out pixels.
+    patience
+        Stop after this many looks without an improvement; 0 never stops early.
+    seed
+        Seed of the weights, the crops and the masks.
+    device
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; None takes the fastest
+        that is there.
+    precision
+        ``"auto"`` computes in bfloat16 where the device is much faster at it.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> config = replace(TrainingConfig.preset("fast"), seed=7)
+    >>> config.seed
+    7
+    """
+
+    steps: int = 300
+    time_limit: float | None = None
+    width: int = 32
+    depth: int = 3
+    learning_rate: float = 2e-3
+    patch_size: int = 96
+    patch_depth: int = 16
+    pixels_per_step: int = 73_728
+    stride: int = 4
+    footprint: tuple[int, ...] | None = None
+    validate_every: int = 25
+    patience: int = 12
+    seed: int = 0
+    device: str | None = None
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("steps", 1, 10_000_000),
+            ("width", 4, 512),
+            ("depth", 1, 6),
+            ("patch_size", MINIMUM_SIZE, 4096),
+            ("patch_depth", 4, 1024),
+            ("pixels_per_step", 1024, 2**30),
+            ("stride", 2, 64),
+            ("validate_every", 1, 10_000_000),
+            ("patience", 0, 10_000_000),
+            ("seed", 0, 2**63 - 1),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise ConfigError(
+                    f"{name}={value!r}: expected a whole number from {low} to {high}"
+                )
+        if not 0 < self.learning_rate <= 1:
+            raise ConfigError(
+                f"learning_rate={self.learning_rate!r}: expected a number above 0 and up to 1, "
+                "for example 0.002"
+            )
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise ConfigError(
+                f"time_limit={self.time_limit!r}: expected seconds above 0, or None for no limit"
+            )
+        if self.footprint is not None and (
+            len(self.footprint) not in (2, 3)
+            or any(not isinstance(w, int) or w < 1 or w % 2 == 0 for w in self.footprint)
+        ):
+            raise ConfigError(
+                f"footprint={self.footprint!r}: expected one odd width for each spatial axis, "
+                "for example (1, 1) or (5, 5) in 2-D, (1, 5, 5) in 3-D"
+            )
+        if self.precision not in get_args(Precision):
+            raise ConfigError(
+                f"precision={self.precision!r}: expected one of {', '.join(get_args(Precision))}"
+            )
+
+    @classmethod
+    def preset(cls, name: str) -> TrainingConfig:
+        """Return the configuration of a preset: ``"fast"``, ``"balanced"`` or ``"best"``.
+
+        Raises
+        ------
+        ConfigError
+            If there is no preset of that name.
+        """
+        if name not in PRESETS:
+            raise ConfigError(f"preset={name!r}: expected one of {', '.join(PRESETS)}")
+        return replace(cls(), **PRESETS[name])
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "fast": {"steps": 100},
+    "balanced": {},
+    "best": {"steps": 1500},
+}
+"""What each preset changes in the defaults of `TrainingConfig`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One event of a long operation; training, prediction and calibration share it.
+
+    Attributes
+    ----------
+    stage
+        What is going on: ``"analyse"``, ``"train"``, ``"predict"``,
+        ``"calibrate"`` or ``"diagnose"``.
+    step, steps
+        How much of how much is done; `steps` is where it ends at the latest.
+    seconds
+        Wall-clock time since this call began.
+    seconds_left
+        Estimated time to the end; None while there is nothing to go by.
+    loss
+        Mean training loss since the last report, in normalized units; None at
+        the steps in between (reading it would make the device wait).
+    validation_loss
+        Loss on the held-out pixels with the averaged weights; None between two
+        looks.
+    best_step
+        Step of the lowest validation loss so far; None before the first look.
+    baseline_loss
+        Loss of the donut average on the same held-out pixels: the line that a
+        network must pass to be worth having.
+    notice
+        A sentence for the user, for example that the tiles were halved because
+        the device ran out of memory; None most of the time.
+    result
+        What the operation made; on the last event only.
+    """
+
+    stage: str
+    step: int
+    steps: int
+    seconds: float
+    seconds_left: float | None = None
+    loss: float | None = None
+    validation_loss: float | None = None
+    best_step: int | None = None
+    baseline_loss: float | None = None
+    notice: str | None = None
+    result: Any = None
