@@ -62,7 +62,7 @@ def cells(*, size: int = 512, seed: int = 1) -> Sample:
     ((128, 128), 'YX')
     """
     rng = np.random.default_rng(seed)
-    photons = 7.0 * cell_layer(rng, size)
+    photons = 8.0 * cell_layer(rng, size)
     noisy, truth = camera(rng, photons, gain=4.0, read_noise=1.2)
     return _sample(noisy, truth, "cells", "YX", (0.25, 0.25))
 
