@@ -21,6 +21,20 @@ Precision = Literal["auto", "float32", "bfloat16"]
 MINIMUM_SIZE = 32
 """Smallest extent along Y and X, in pixels, that a network is trained on."""
 
+LIMITS: Mapping[str, tuple[int, int]] = {
+    "steps": (1, 10_000_000),
+    "width": (4, 512),
+    "depth": (1, 6),
+    "patch_size": (MINIMUM_SIZE, 4096),
+    "patch_depth": (4, 1024),
+    "pixels_per_step": (1024, 2**30),
+    "stride": (2, 64),
+    "validate_every": (1, 10_000_000),
+    "patience": (0, 10_000_000),
+    "seed": (0, 2**63 - 1),
+}
+"""Smallest and largest value of the whole numbers in `TrainingConfig`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -93,18 +107,7 @@ class TrainingConfig:
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("steps", 1, 10_000_000),
-            ("width", 4, 512),
-            ("depth", 1, 6),
-            ("patch_size", MINIMUM_SIZE, 4096),
-            ("patch_depth", 4, 1024),
-            ("pixels_per_step", 1024, 2**30),
-            ("stride", 2, 64),
-            ("validate_every", 1, 10_000_000),
-            ("patience", 0, 10_000_000),
-            ("seed", 0, 2**63 - 1),
-        ):
+        for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise ConfigError(
@@ -183,6 +186,9 @@ class Progress:
     notice
         A sentence for the user, for example that the tiles were halved because
         the device ran out of memory; None most of the time.
+    trial
+        On an event that completes one trial of a calibration: its parameters
+        and its loss.
     result
         What the operation made; on the last event only.
     """
@@ -197,4 +203,5 @@ class Progress:
     best_step: int | None = None
     baseline_loss: float | None = None
     notice: str | None = None
+    trial: Any = None
     result: Any = None
