@@ -111,7 +111,7 @@ def check_axes(shape: tuple[int, ...], axes: str) -> str:
         change = "add a letter" if len(text) < len(shape) else "drop a letter"
         raise AxesError(
             f'axes "{axes}" names {len(text)} dimensions but the image has {len(shape)}, '
-            f'of shape {shape}; {change}{suggestion}'
+            f"of shape {shape}; {change}{suggestion}"
         )
     for letter in text:
         if letter not in LETTERS:
@@ -276,9 +276,7 @@ class Stack:
             part = part[np.newaxis]
         return np.ascontiguousarray(part, dtype=np.float32)
 
-    def write(
-        self, sample: int, window: tuple[slice, ...], values: NDArray[Any]
-    ) -> None:
+    def write(self, sample: int, window: tuple[slice, ...], values: NDArray[Any]) -> None:
         """Write (C, *window) `values` into `data`, which must accept assignment."""
         if CHANNEL not in self.axes:
             values = values[0]

@@ -50,6 +50,8 @@ class TrainingConfig:
         goes on to this number; a preset differs from another mainly in it.
     time_limit
         Wall-clock limit in seconds on top of `steps`; None for none.
+    network
+        Architecture: ``"unet"``.
     width
         Feature channels at full resolution.
     depth
@@ -92,9 +94,10 @@ class TrainingConfig:
 
     steps: int = 300
     time_limit: float | None = None
+    network: str = "unet"
     width: int = 32
     depth: int = 3
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     patch_size: int = 96
     patch_depth: int = 16
     pixels_per_step: int = 73_728
@@ -110,13 +113,11 @@ class TrainingConfig:
         for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise ConfigError(
-                    f"{name}={value!r}: expected a whole number from {low} to {high}"
-                )
+                raise ConfigError(f"{name}={value!r}: expected a whole number from {low} to {high}")
         if not 0 < self.learning_rate <= 1:
             raise ConfigError(
                 f"learning_rate={self.learning_rate!r}: expected a number above 0 and up to 1, "
-                "for example 0.002"
+                "for example 0.001"
             )
         if self.time_limit is not None and not self.time_limit > 0:
             raise ConfigError(

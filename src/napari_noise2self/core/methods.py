@@ -1,0 +1,135 @@
+"""Methods: how to train a network and how to apply it, side by side.
+
+A method takes normalized float32 tensors of shape (N, C, *spatial) and knows
+neither files nor axes. Its output is a weighted mean over passes, so that
+prediction can report, and stop, after each of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .config import Output
+from .masks import Grid, donut_fill
+
+Offset = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """How to train and how to apply.
+
+    Attributes
+    ----------
+    grid
+        The partition into J-sets and the hole that hides each target; the
+        held-out pixels are one of its sets.
+    """
+
+    grid: Grid
+
+    @abstractmethod
+    def loss(
+        self,
+        network: Callable[[Tensor], Tensor],
+        noisy: Tensor,
+        target: Tensor | None,
+        counted: Tensor,
+        offsets: Tensor,
+    ) -> Tensor:
+        """Return the loss of a batch, a scalar that stays on the device.
+
+        Parameters
+        ----------
+        network
+            Maps (N, C, *spatial) to the same shape.
+        noisy
+            Batch of shape (N, C, *spatial).
+        target
+            The same shape, for a method that has a target of its own.
+        counted
+            Boolean (N, 1, *spatial): pixels that the loss may be taken on.
+        offsets
+            Integers (N, ndim), the J-set of each sample.
+        """
+
+    @abstractmethod
+    def passes(self, output: Output) -> Sequence[Offset]:
+        """Return the offset of each pass that `output` is made of."""
+
+    @abstractmethod
+    def run_pass(
+        self, network: Callable[[Tensor], Tensor], noisy: Tensor, offset: Offset, output: Output
+    ) -> tuple[Tensor, Tensor]:
+        """Return the values of one pass and the pixels that count in the mean over passes."""
+
+
+@dataclass(frozen=True)
+class Noise2Self(Method):
+    """Predict hidden pixels from visible ones; needs nothing but the noisy image.
+
+    References
+    ----------
+    Batson and Royer, "Noise2Self: Blind denoising by self-supervision", ICML 2019.
+    """
+
+    def loss(
+        self,
+        network: Callable[[Tensor], Tensor],
+        noisy: Tensor,
+        target: Tensor | None,
+        counted: Tensor,
+        offsets: Tensor,
+    ) -> Tensor:
+        """Mean squared error on J, all channels of a hidden pixel hidden together."""
+        targets, hidden = self.grid.masks(noisy.shape[2:], offsets)
+        prediction = network(donut_fill(noisy, hidden, self.grid.footprint))
+        return masked_mse(prediction, noisy, targets & counted)
+
+    def passes(self, output: Output) -> Sequence[Offset]:
+        """Every J-set once: the strict gather needs them all, and the mean over them is best."""
+        return list(self.grid.offsets())
+
+    def run_pass(
+        self, network: Callable[[Tensor], Tensor], noisy: Tensor, offset: Offset, output: Output
+    ) -> tuple[Tensor, Tensor]:
+        """Hide one J-set and predict.
+
+        With ``output="j-invariant"`` a pixel counts only in the pass that hid
+        it (the gather). With ``"best"`` it counts in all of them: in most it
+        was itself visible, which is information the gather throws away.
+        """
+        offsets = torch.tensor([offset], device=noisy.device)
+        targets, hidden = self.grid.masks(noisy.shape[2:], offsets)
+        values = network(donut_fill(noisy, hidden, self.grid.footprint))
+        return values, targets if output == "j-invariant" else torch.ones_like(targets)
+
+
+def masked_mse(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error over the pixels of `mask` (N, 1, *spatial) and all channels."""
+    weight = mask.to(prediction.dtype)
+    error = ((prediction - target) ** 2 * weight).sum()
+    # A batch of small crops can hold no counted pixel at all; its loss is then zero.
+    return error / (weight.sum() * prediction.shape[1]).clamp_min(1.0)
+
+
+METHODS: Mapping[str, Any] = {"noise2self": Noise2Self}
+
+
+def method_to_dict(method: Method) -> dict[str, Any]:
+    """Return what :func:`method_from_dict` needs, in JSON's types."""
+    name = next(name for name, cls in METHODS.items() if isinstance(method, cls))
+    return {"name": name, **asdict(method.grid)}
+
+
+def method_from_dict(values: Mapping[str, Any]) -> Method:
+    """Rebuild a method from a model file's header."""
+    grid = Grid(tuple(values["stride"]), tuple(values["footprint"]))
+    method: Method = METHODS[values["name"]](grid)
+    return method

@@ -1,0 +1,257 @@
+"""Everything that belongs together: network, method, normalization, axes, record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from .axes import SPATIAL, Image, Stack
+from .config import TrainingConfig
+from .errors import ModelFileError, ModelMismatchError
+from .methods import Method, method_from_dict, method_to_dict
+from .networks import build_network
+from .normalization import Normalization
+
+if TYPE_CHECKING:
+    from .training import TrainingState
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecord:
+    """How a model came to be; saved with it.
+
+    Attributes
+    ----------
+    image
+        The image that it was trained on, in words.
+    device
+        What it was trained on, for example ``"GPU: NVIDIA H100"``.
+    steps
+        Optimiser steps in all.
+    seconds
+        Time they took.
+    best_step
+        Step whose averaged weights these are.
+    validation_loss, baseline_loss
+        Loss on the held-out pixels of these weights and of the donut average,
+        normalized units.
+    curve
+        (step, validation loss) of each look at the held-out pixels.
+    """
+
+    image: str = ""
+    device: str = ""
+    steps: int = 0
+    seconds: float = 0.0
+    best_step: int = 0
+    validation_loss: float = math.nan
+    baseline_loss: float = math.nan
+    curve: tuple[tuple[int, float], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record in JSON's types; what is not known is None."""
+        values = asdict(self)
+        values["curve"] = [list(point) for point in self.curve]
+        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainingRecord:
+        """Rebuild a record; fields that this version does not know are left out."""
+        known = {f.name for f in fields(cls)}
+        kept = {k: v for k, v in values.items() if k in known and v is not None}
+        kept["curve"] = tuple((int(step), float(loss)) for step, loss in kept.get("curve", ()))
+        return cls(**kept)
+
+
+@dataclass(kw_only=True)
+class Model:
+    """A network with all that it takes to train it on, and apply it to, an image.
+
+    Attributes
+    ----------
+    network
+        The averaged weights: what prediction uses, at every moment.
+    method
+        How to train and how to apply.
+    normalization
+        Statistics of the image that it was made for, frozen.
+    axes
+        Axes of that image.
+    config
+        Configuration of the latest training.
+    record
+        How far the training came.
+    training
+        Raw weights, optimiser and generator of a training that can go on; not
+        saved.
+    """
+
+    network: nn.Module
+    method: Method
+    normalization: Normalization
+    axes: str
+    config: TrainingConfig
+    record: TrainingRecord = field(default_factory=TrainingRecord)
+    training: TrainingState | None = field(default=None, repr=False)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the images it takes."""
+        return len(self.normalization.mean)
+
+    @property
+    def ndim(self) -> int:
+        """2 for a network on planes, 3 for one on volumes."""
+        return sum(a in SPATIAL for a in self.axes)
+
+    @property
+    def footprint(self) -> tuple[int, ...]:
+        """Width of the hole that hides a pixel, along each spatial axis."""
+        return self.method.grid.footprint
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has seen a training step."""
+        return self.record.steps > 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.network.parameters()).device
+
+    def build(self) -> nn.Module:
+        """Build a network of this architecture, its weights seeded by the configuration."""
+        with torch.random.fork_rng(devices=[]):  # the global seed is the user's
+            torch.manual_seed(self.config.seed)
+            network: nn.Module = build_network(
+                self.config.network,
+                ndim=self.ndim,
+                channels=self.channels,
+                width=self.config.width,
+                depth=self.config.depth,
+            )
+        layout = torch.channels_last_3d if self.ndim == 3 else torch.channels_last
+        # Several times faster on CPU and GPU alike; torch's stubs leave this overload out.
+        network.to(memory_format=layout)  # type: ignore[call-overload]
+        return network
+
+    def see(self, image: Any, axes: str | None = None) -> Stack:
+        """See `image` as a stack that fits this model.
+
+        Where `axes` is None and the image brings none, the model's own are
+        taken if they fit the number of dimensions; a guess comes last.
+
+        Raises
+        ------
+        ModelMismatchError
+            If the image's channels or dimensionality are not the model's.
+        """
+        own = axes or (image.axes if isinstance(image, Image | Stack) else None)
+        if own is None and not isinstance(image, Image | Stack):
+            ndim = len(image.shape) if hasattr(image, "shape") else None
+            own = self.axes if ndim == len(self.axes) else None
+        stack = Stack.of(image, own)
+        if len(stack.spatial) != self.ndim:
+            kinds = {2: "planes (2-D)", 3: "volumes (3-D, axes with Z)"}
+            mend = (
+                'name the axes of a stack of planes "TYX" instead of "ZYX"'
+                if self.ndim == 2
+                else 'give a volume, axes "ZYX"'
+            )
+            raise ModelMismatchError(
+                f"the model was trained on {kinds[self.ndim]} and the image has axes "
+                f'"{stack.axes}"; {mend}, or train a model on this image'
+            )
+        if stack.channels != self.channels:
+            raise ModelMismatchError(
+                f"the model was trained on {self.channels} channel(s) and the image has "
+                f'{stack.channels} (axes "{stack.axes}", shape {tuple(stack.data.shape)}); pick '
+                "matching channels, correct the axes, or train a model on this image"
+            )
+        return stack
+
+    def to_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the weights and, in JSON's types, everything else."""
+        tensors = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
+        header = {
+            "network": {
+                "name": self.config.network,
+                "ndim": self.ndim,
+                "channels": self.channels,
+                "width": self.config.width,
+                "depth": self.config.depth,
+            },
+            "method": method_to_dict(self.method),
+            "normalization": {
+                "mean": list(self.normalization.mean),
+                "std": list(self.normalization.std),
+            },
+            "axes": self.axes,
+            "config": asdict(self.config),
+            "record": self.record.to_dict(),
+        }
+        return tensors, header
+
+    @classmethod
+    def from_state(cls, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Self:
+        """Rebuild a model; the inverse of :meth:`to_state`.
+
+        Raises
+        ------
+        ModelFileError
+            If a part is missing or does not fit the others.
+        """
+        try:
+            values = {f.name for f in fields(TrainingConfig)} & set(header["config"])
+            config = {name: header["config"][name] for name in values}
+            if config.get("footprint") is not None:
+                config["footprint"] = tuple(config["footprint"])
+            config["device"] = None  # of the machine that trained it
+            model = cls(
+                network=nn.Identity(),
+                method=method_from_dict(header["method"]),
+                normalization=Normalization(
+                    tuple(map(float, header["normalization"]["mean"])),
+                    tuple(map(float, header["normalization"]["std"])),
+                ),
+                axes=str(header["axes"]),
+                config=TrainingConfig(**config),
+                record=TrainingRecord.from_dict(header["record"]),
+            )
+            wanted = {**header["network"]}
+            have = {
+                "name": model.config.network,
+                "ndim": model.ndim,
+                "channels": model.channels,
+                "width": model.config.width,
+                "depth": model.config.depth,
+            }
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(
+                f"the model's header is incomplete or altered ({type(error).__name__}: {error}); "
+                "save it again from the original, or train anew"
+            ) from error
+        if wanted != have:
+            raise ModelFileError(
+                f"the model's header contradicts itself: network {wanted}, the rest says {have}; "
+                "save it again from the original, or train anew"
+            )
+        model.network = model.build()
+        expected = {k: tuple(v.shape) for k, v in model.network.state_dict().items()}
+        found = {k: tuple(v.shape) for k, v in tensors.items()}
+        if expected != found:
+            odd = sorted(
+                k for k in expected.keys() | found.keys() if expected.get(k) != found.get(k)
+            )
+            raise ModelFileError(
+                f"{len(odd)} weight(s) do not fit the network in the header, the first is "
+                f'"{odd[0]}": expected shape {expected.get(odd[0])}, found {found.get(odd[0])}; '
+                "the file was altered: save it again from the original, or train anew"
+            )
+        model.network.load_state_dict(dict(tensors))
+        return model

@@ -1,0 +1,177 @@
+"""The networks: what sizes they take (`divisor`) and how far they look (`halo`)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.1  # of the LeakyReLU, and so of the initialisation that goes with it
+
+
+class Network(Protocol):
+    """A module on (N, C, *spatial) that knows its own geometry."""
+
+    divisor: tuple[int, ...]
+    """A window must start at a multiple of these to be computed as within the whole."""
+    halo: tuple[int, ...]
+    """How far, in pixels along each axis, an output pixel looks."""
+    values_per_pixel: int
+    """Feature values alive at once for each pixel, to budget memory with."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map (N, C, *spatial) to the same shape; any size is taken."""
+        ...
+
+
+def _conv(ndim: int, inputs: int, outputs: int, size: int = 3) -> nn.Module:
+    layer = nn.Conv3d if ndim == 3 else nn.Conv2d
+    return layer(inputs, outputs, size, padding=size // 2)
+
+
+def _initialise(module: nn.Module) -> None:
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Conv3d):
+            nn.init.kaiming_normal_(layer.weight, a=SLOPE)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _zero(layer: nn.Module) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
+class Smooth(nn.Module):
+    """Gaussian smoothing in the plane, the starting point that a network corrects.
+
+    Planes in z lie too far apart to be smoothed together. The border is
+    reflected: the input holds no hidden pixel any more, so nothing can leak.
+    """
+
+    kernel: Tensor
+    sigma = 1.5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.radius = int(3 * self.sigma + 0.5)
+        c = torch.arange(-self.radius, self.radius + 1, dtype=torch.float32)
+        line = torch.exp(-0.5 * (c / self.sigma) ** 2)
+        line /= line.sum()
+        self.register_buffer("kernel", line[:, None] * line, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Smooth (N, C, *spatial) in float32."""
+        planes = x.float().reshape(-1, 1, *x.shape[-2:])  # (N * C * Z, 1, Y, X)
+        padded = F.pad(planes, (self.radius,) * 4, mode="reflect")
+        return F.conv2d(padded, self.kernel[None, None]).view(x.shape)
+
+
+class _Block(nn.Module):
+    """Two convolutions, each with its LeakyReLU."""
+
+    def __init__(self, ndim: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = _conv(ndim, inputs, outputs)
+        self.second = _conv(ndim, outputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.leaky_relu(self.first(x), SLOPE)
+        return F.leaky_relu(self.second(x), SLOPE)
+
+
+class UNet(nn.Module):
+    """A U-Net that learns the correction of a Gaussian smoothing.
+
+    Average pooling and linear upsampling leave no checkerboard; there is no
+    batch normalization, whose running statistics do not fit averaged weights;
+    the last layer starts at zero, so training starts from the smoothing. In 3-D
+    the first level pools the plane alone, since steps in z are coarser.
+
+    Parameters
+    ----------
+    ndim
+        2 or 3.
+    channels
+        Channels of the image, in and out.
+    width
+        Feature channels at full resolution; they double with each level.
+    depth
+        Number of times the resolution is halved.
+
+    References
+    ----------
+    Ronneberger et al., "U-Net", MICCAI 2015.
+    """
+
+    def __init__(self, *, ndim: int, channels: int, width: int, depth: int) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(depth + 1)]
+        self.pools = [(1, 2, 2) if ndim == 3 and level == 0 else (2,) * ndim
+                      for level in range(depth)]  # fmt: skip
+        self.divisor = tuple(math.prod(axis) for axis in zip(*self.pools, strict=True))
+        self.halo = self._halo(depth)
+        self.values_per_pixel = 8 * width  # skip, upsampled, both concatenated, output
+        self.smooth = Smooth()
+        self.encoder = nn.ModuleList(
+            _Block(ndim, channels if level == 0 else widths[level - 1], widths[level])
+            for level in range(depth + 1)
+        )
+        self.decoder = nn.ModuleList(
+            _Block(ndim, widths[level + 1] + widths[level], widths[level])
+            for level in reversed(range(depth))
+        )
+        self.last = _conv(ndim, width, channels, size=1)
+        self.upsampling = "trilinear" if ndim == 3 else "bilinear"
+        _initialise(self)
+        _zero(self.last)
+
+    def _halo(self, depth: int) -> tuple[int, ...]:
+        """Sum what each layer adds, at the scale of its level; an upper bound."""
+        reach = []
+        for axis in range(len(self.divisor)):
+            scale, scales = 1, [1]
+            for pool in self.pools:
+                scale *= pool[axis]
+                scales.append(scale)
+            total = sum(4 * s for s in scales[:-1]) + 2 * scales[-1]  # convolutions, down and up
+            total += scales[-1] - 1  # pooling
+            total += sum(b for a, b in itertools.pairwise(scales) if b > a)  # up
+            reach.append(total)
+        return tuple(reach)  # always more than the smoothing's 5 pixels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, *spatial) to the same shape, in float32."""
+        spatial = x.shape[2:]
+        missing = [-n % d for n, d in zip(spatial, self.divisor, strict=True)]
+        features = x
+        if any(missing):
+            pad = [v for m in reversed(missing) for v in (0, m)]
+            features = F.pad(features, pad, mode="replicate")
+        skips = []
+        for level, block in enumerate(self.encoder):
+            features = block(features)
+            if level < len(self.pools):
+                skips.append(features)
+                pool = F.avg_pool3d if features.ndim == 5 else F.avg_pool2d
+                features = pool(features, self.pools[level])
+        for block in self.decoder:
+            skip = skips.pop()
+            features = F.interpolate(features, size=skip.shape[2:], mode=self.upsampling)
+            features = block(torch.cat([features, skip], dim=1))
+        correction = self.last(features)[(..., *(slice(0, n) for n in spatial))]
+        output: Tensor = self.smooth(x) + correction.float()
+        return output
+
+
+NETWORKS: Mapping[str, Any] = {"unet": UNet}
+
+
+def build_network(name: str, *, ndim: int, channels: int, width: int, depth: int) -> Any:
+    """Build the network called `name`, with weights from torch's current generator."""
+    return NETWORKS[name](ndim=ndim, channels=channels, width=width, depth=depth)

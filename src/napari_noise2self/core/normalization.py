@@ -1,0 +1,114 @@
+"""Per-channel statistics, frozen with the model: fit, apply, invert."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .axes import Stack
+from .config import Progress
+from .errors import ImageError
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Mean and standard deviation of each channel, in the image's intensity units."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def fit_iter(cls, stack: Stack) -> Iterator[Progress]:
+        """Measure `stack` in one pass, window by window, in float64.
+
+        Yields
+        ------
+        Progress
+            The last one's `result` is the `Normalization`.
+
+        Raises
+        ------
+        ImageError
+            If there are NaN or infinite values, or the image is constant.
+        """
+        started = time.perf_counter()
+        windows = list(stack.windows())
+        count = 0
+        bad = 0
+        mean = np.zeros(stack.channels)
+        square = np.zeros(stack.channels)  # sum of squared deviations from the mean
+        for step, (sample, window) in enumerate(windows, 1):
+            values = stack.read(sample, window).reshape(stack.channels, -1)
+            if stack.dtype.kind == "f":
+                bad += int(values.size - np.isfinite(values).sum())
+            if not bad:
+                n = values.shape[1]
+                part = values.mean(axis=1, dtype=np.float64)
+                spread = ((values - part[:, None]) ** 2).sum(axis=1, dtype=np.float64)
+                # Chan's update of a mean and a sum of squares by another block's.
+                delta = part - mean
+                square += spread + delta**2 * count * n / (count + n)
+                mean += delta * n / (count + n)
+                count += n
+            seconds = time.perf_counter() - started
+            yield Progress(
+                stage="analyse",
+                step=step,
+                steps=len(windows),
+                seconds=seconds,
+                seconds_left=seconds / step * (len(windows) - step),
+            )
+        if bad:
+            total = math.prod(stack.shape)
+            raise ImageError(
+                f"the image has {bad} NaN or infinite values among {total}; "
+                "replace them, for example with api.fill_nan(image)"
+            )
+        std = np.sqrt(square / count)
+        flat = std <= 1e-6 * np.maximum(1e-30, np.abs(mean))
+        if flat.all():
+            raise ImageError(
+                f"the image is constant, every value about {mean[0]:.6g}: there is nothing to "
+                "denoise; is it the right layer or file?"
+            )
+        std[flat] = 1.0  # a constant channel (alpha, an empty one) passes through
+        yield Progress(
+            stage="analyse",
+            step=len(windows),
+            steps=len(windows),
+            seconds=time.perf_counter() - started,
+            seconds_left=0.0,
+            result=cls(tuple(map(float, mean)), tuple(map(float, std))),
+        )
+
+    def _column(self, values: tuple[float, ...], like: Tensor) -> Tensor:
+        shape = (-1,) + (1,) * (like.ndim - 2)
+        return torch.tensor(values, dtype=torch.float32).to(like.device).view(shape)
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Normalize `x` of shape (N, C, *spatial)."""
+        return (x - self._column(self.mean, x)) / self._column(self.std, x)
+
+    def invert(self, x: Tensor) -> Tensor:
+        """Return normalized `x` of shape (N, C, *spatial) to intensity units."""
+        return x * self._column(self.std, x) + self._column(self.mean, x)
+
+    def differs_from(self, stack: Stack) -> str | None:
+        """Say how the first sample of `stack` differs from these statistics, if it does by much."""
+        values = stack.read(0, next(stack.windows())[1]).reshape(stack.channels, -1)
+        for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
+            here = float(np.nanmean(values[channel]))
+            spread = float(np.nanstd(values[channel]))
+            if abs(here - mean) > 2 * std or not std / 4 <= spread <= 4 * std:
+                return (
+                    f"channel {channel} has mean {here:.4g} and standard deviation {spread:.4g} "
+                    f"where the model was trained on {mean:.4g} and {std:.4g}; if the result "
+                    "looks wrong, train on this image"
+                )
+        return None

@@ -1,0 +1,226 @@
+"""Seeded crops of a stack, drawn from memory on the device, and the pixels held out of them.
+
+What lies on the device is the whole stack where it fits, else a pool of blocks
+that is renewed as training goes on: memory never grows with the data. Where
+things are drawn is decided by a host generator, so that every device trains on
+the same crops and no step waits for the device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .axes import Stack
+from .masks import Grid
+from .normalization import Normalization
+
+RESIDENT_BYTES = 2**30
+"""What the data may take on the device, as float32; above it a pool of blocks stands in."""
+POOL_RENEWAL = 4
+"""Steps after which one block of the pool makes room for another."""
+HELD_OUT = 10_000
+"""Held-out pixels that a validation looks at, if the image has them."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Pixels that are never a target: one J-set of the grid, fixed in image coordinates."""
+
+    grid: Grid
+    offset: tuple[int, ...]
+
+    @classmethod
+    def seeded(cls, grid: Grid, seed: int) -> HeldOut:
+        """Pick the J-set by `seed`."""
+        rng = np.random.default_rng(seed)
+        return cls(grid, tuple(int(rng.integers(s)) for s in grid.stride))
+
+    def counted(self, origins: Tensor, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return the held-out pixels of crops at `origins` and the offsets that hide them.
+
+        Parameters
+        ----------
+        origins
+            Integers (N, ndim), the first pixel of each crop.
+        shape
+            Spatial extent of the crops.
+        """
+        offsets = torch.tensor([self.offset], device=origins.device) - origins
+        held, _ = self.grid.masks(shape, offsets)
+        return held, offsets
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops on the device.
+
+    Attributes
+    ----------
+    noisy
+        Normalized float32 of shape (N, C, *patch).
+    target
+        The same shape where the method has a target of its own, else None.
+    counted
+        Boolean (N, 1, *patch): pixels that the loss may be taken on.
+    """
+
+    noisy: Tensor
+    target: Tensor | None
+    counted: Tensor
+
+
+def patch_shape(spatial: Sequence[int], patch_size: int, patch_depth: int) -> tuple[int, ...]:
+    """Return the extent of a crop: what was asked for, or the image's where that is less."""
+    wanted = (patch_depth, patch_size, patch_size)[-len(spatial) :]
+    return tuple(min(w, n) for w, n in zip(wanted, spatial, strict=True))
+
+
+def window_at(origin: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
+    """Return the window of this `shape` whose first pixel is `origin`."""
+    return tuple(slice(o, o + n) for o, n in zip(origin, shape, strict=True))
+
+
+class Crops:
+    """Random crops of one stack, or of a noisy stack and its target.
+
+    Parameters
+    ----------
+    stacks
+        The noisy stack and, for a method that has one, the target.
+    normalizations
+        The statistics of each.
+    patch
+        Extent of a crop, at most that of the stack.
+    held_out
+        The pixels that no crop counts.
+    seed
+        Seed of the pool's blocks.
+    device
+        Where the data and the crops lie.
+    resident_bytes
+        Bound on what the data take there.
+    """
+
+    def __init__(
+        self,
+        stacks: Sequence[Stack],
+        normalizations: Sequence[Normalization],
+        patch: tuple[int, ...],
+        held_out: HeldOut,
+        *,
+        seed: int,
+        device: torch.device,
+        resident_bytes: int = RESIDENT_BYTES,
+    ) -> None:
+        self.stacks, self.normalizations = stacks, normalizations
+        self.patch, self.held_out = patch, held_out
+        self.seed, self.device = seed, device
+        first = stacks[0]
+        channels = sum(stack.channels for stack in stacks)
+        self.whole = 4 * channels * first.samples * math.prod(first.spatial) <= resident_bytes
+        if self.whole:
+            self.block, count = first.spatial, first.samples
+        else:
+            self.block = tuple(min(n, 2 * p) for n, p in zip(first.spatial, patch, strict=True))
+            count = max(1, resident_bytes // (4 * channels * math.prod(self.block)))
+        self.data: list[Tensor] = [
+            torch.empty((count, stack.channels, *self.block), device=device) for stack in stacks
+        ]
+        self.origins = [(0,) * len(patch)] * count
+        self._loaded = 0
+        for number in range(count):
+            self._load(number)
+
+    def _load(self, number: int) -> None:
+        """Read block `number` of the endless, seeded sequence of blocks into its slot."""
+        slot = number % len(self.origins)
+        if self.whole:
+            sample, origin = number, (0,) * len(self.patch)
+        else:
+            rng = np.random.default_rng((self.seed, number))
+            sample = int(rng.integers(self.stacks[0].samples))
+            origin = tuple(
+                int(rng.integers(n - b + 1))
+                for n, b in zip(self.stacks[0].spatial, self.block, strict=True)
+            )
+        window = window_at(origin, self.block)
+        for data, stack, normalization in zip(
+            self.data, self.stacks, self.normalizations, strict=True
+        ):
+            values = torch.from_numpy(stack.read(sample, window)).to(self.device)
+            data[slot] = normalization.apply(values[None])[0]
+        self.origins[slot] = origin
+        self._loaded = number + 1
+
+    def renew(self, step: int) -> None:
+        """Bring the pool to where it stands at `step`; nothing to do for a whole stack."""
+        if not self.whole:
+            count = len(self.origins)
+            until = count + step // POOL_RENEWAL
+            for number in range(max(self._loaded, until - count), until):
+                self._load(number)
+
+    def draw(self, count: int, generator: torch.Generator, *, turns: bool) -> Batch:
+        """Draw `count` crops, flipped at random along Y and X.
+
+        Parameters
+        ----------
+        count
+            Number of crops, N.
+        generator
+            Host generator; its state is all that decides what is drawn.
+        turns
+            Whether Y and X may be exchanged as well: not under a directional
+            footprint, whose noise would be turned with the image.
+        """
+        room = [b - p + 1 for b, p in zip(self.block, self.patch, strict=True)]
+        highs = [len(self.origins), *room]
+        places = [torch.randint(high, (count,), generator=generator).tolist() for high in highs]
+        moves = torch.randint(8, (count,), generator=generator).tolist()
+        corners = list(zip(*places[1:], strict=True))
+        origins = torch.tensor(
+            [
+                [o + c for o, c in zip(self.origins[slot], corner, strict=True)]
+                for slot, corner in zip(places[0], corners, strict=True)
+            ]
+        ).to(self.device)
+        held, _ = self.held_out.counted(origins, self.patch)
+        turns = turns and self.patch[-1] == self.patch[-2]
+        crops: list[Tensor] = []
+        for n, (slot, corner, move) in enumerate(zip(places[0], corners, moves, strict=True)):
+            window = window_at(corner, self.patch)
+            parts = [data[(slot, slice(None), *window)] for data in self.data]
+            parts.append((~held[n]).float())
+            crop = torch.cat(parts)  # (C + 1, *patch): the mask moves with its pixels
+            crop = crop.flip([axis for axis, bit in ((-2, 1), (-1, 2)) if move & bit])
+            crops.append(crop.transpose(-1, -2) if turns and move & 4 else crop)
+        batch = torch.stack(crops)  # (N, C + 1, *patch)
+        channels = self.stacks[0].channels
+        return Batch(
+            noisy=batch[:, :channels],
+            target=batch[:, channels:-1] if len(self.stacks) > 1 else None,
+            counted=batch[:, -1:] > 0.5,
+        )
+
+
+def validation_windows(
+    stack: Stack, patch: tuple[int, ...], grid: Grid, seed: int
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Return (sample, origin) of distinct windows that hold about `HELD_OUT` held-out pixels."""
+    counts = [n // p for n, p in zip(stack.spatial, patch, strict=True)]
+    total = stack.samples * math.prod(counts)
+    wanted = math.ceil(HELD_OUT * len(grid) / math.prod(patch))
+    rng = np.random.default_rng(seed)
+    # choice(total) without a permutation of a total that may be huge
+    picked = rng.choice(total, size=min(wanted, total), replace=False, shuffle=False)
+    windows = []
+    for index in sorted(int(i) for i in picked):
+        sample, *place = (int(i) for i in np.unravel_index(index, (stack.samples, *counts)))
+        windows.append((sample, tuple(i * p for i, p in zip(place, patch, strict=True))))
+    return windows

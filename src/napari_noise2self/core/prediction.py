@@ -1,0 +1,205 @@
+"""Apply a model: tile by tile, pass by pass, in bounded memory."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .axes import Stack
+from .config import Output, Progress
+from .devices import autocast, compute_dtype, free_memory, is_out_of_memory, resolve_device
+from .errors import ConfigError, DeviceMemoryError, ImageError, NotTrainedError
+from .masks import donut_kernel
+from .methods import Offset
+from .model import Model
+from .tiling import Tile, Tiling
+
+MEMORY_SHARE = 0.25
+"""Share of the free memory that a tile may take."""
+CPU_TILE_BYTES = 2**29
+"""And no more than this on a CPU, where larger tiles are no faster."""
+
+
+def predict_iter(
+    model: Model,
+    image: Any,
+    axes: str | None = None,
+    output: Output = "best",
+    *,
+    device: str | None = None,
+    out: Any = None,
+    tile: tuple[int, ...] | None = None,
+) -> Iterator[Progress]:
+    """Denoise `image` with `model`, one pass of one tile an event.
+
+    Parameters
+    ----------
+    model
+        A trained model; its weights stay where they are.
+    image
+        `Image` or array-like of the model's channels and dimensionality.
+    axes
+        Axes of `image`; None for its own, else the model's.
+    output
+        ``"best"`` or ``"j-invariant"``, the strict gather.
+    device
+        Where to compute; None for the configuration's, else the fastest.
+    out
+        Array of the image's shape that accepts assignment (a memory map, a
+        zarr array) to write into; None for a new float32 array.
+    tile
+        Extent of a tile, for each spatial axis; None takes it from the memory
+        that is free.
+
+    Yields
+    ------
+    Progress
+        ``stage="predict"``; the last one's `result` is the output, the image's
+        shape in its intensity units.
+
+    Raises
+    ------
+    NotTrainedError
+        If the model has not trained yet.
+    ModelMismatchError
+        If the image does not fit the model.
+    DeviceMemoryError
+        If the device runs out of memory with the smallest tile.
+    """
+    if output not in get_args(Output):
+        raise ConfigError(f"output={output!r}: expected one of {', '.join(get_args(Output))}")
+    if model.training is None and not model.trained:
+        raise NotTrainedError("the denoiser has not been trained yet; call api.train first")
+    stack = model.see(image, axes)
+    target = _target(stack, out)
+    work = _Work(model, stack, output, resolve_device(device or model.config.device))
+    started = time.perf_counter()
+    cut = work.tiling.cut(tile or work.tile_size())
+    pending = [(sample, t) for sample in range(stack.samples) for t in cut]
+    notice = model.normalization.differs_from(stack)
+    done, steps = 0, len(pending) * len(work.passes)
+    while pending:
+        sample, current = pending[0]
+        mean = None
+        for offset in work.passes:
+            try:
+                mean = mean or _Mean(work, sample, current)
+                mean.add(offset)
+            except (RuntimeError, MemoryError) as error:
+                if work.device.type == "cpu" or not is_out_of_memory(error):
+                    raise
+                break
+            done += 1
+            seconds = time.perf_counter() - started
+            yield Progress(
+                stage="predict",
+                step=done,
+                steps=steps,
+                seconds=seconds,
+                seconds_left=seconds / done * (steps - done),
+                notice=notice,
+            )
+            notice = None
+        else:
+            assert mean is not None
+            target.write(sample, current.window, mean.values())
+            pending.pop(0)
+            continue
+        mean = None  # gives its memory back before the tiles are halved
+        pending = work.halve(pending)
+        done -= done % len(work.passes)
+        steps = done + len(pending) * len(work.passes)
+        notice = f"{work.device} ran out of memory: going on with tiles of half the size"
+    yield Progress(
+        stage="predict",
+        step=steps,
+        steps=steps,
+        seconds=time.perf_counter() - started,
+        seconds_left=0.0,
+        notice=notice,
+        result=target.data,
+    )
+
+
+def _target(stack: Stack, out: Any) -> Stack:
+    shape = tuple(stack.data.shape)
+    if out is None:
+        out = np.empty(shape, dtype=np.float32)
+    elif tuple(out.shape) != shape:
+        raise ImageError(f"out has shape {tuple(out.shape)}; expected the image's, {shape}")
+    return Stack(out, stack.axes, stack.understood)
+
+
+class _Work:
+    """What every tile and every pass of a prediction shares."""
+
+    def __init__(self, model: Model, stack: Stack, output: Output, device: torch.device) -> None:
+        self.model, self.stack, self.output, self.device = model, stack, output, device
+        self.network: Any = model.network
+        if model.device != device:  # a copy: the model's own weights stay where they are
+            self.network = copy.deepcopy(model.network).to(device)
+        self.dtype = compute_dtype(device, model.config.precision)
+        self.passes = model.method.passes(output)
+        fill = donut_kernel(model.footprint, torch.device("cpu")).shape[2:]
+        halo = tuple(h + f // 2 for h, f in zip(self.network.halo, fill, strict=True))
+        self.tiling = Tiling(stack.spatial, halo, self.network.divisor)
+
+    def tile_size(self) -> tuple[int, ...]:
+        """Return the tile that the free memory allows."""
+        budget = int(free_memory(self.device) * MEMORY_SHARE)
+        if self.device.type == "cpu":
+            budget = min(budget, CPU_TILE_BYTES)
+        features = self.network.values_per_pixel * self.dtype.itemsize
+        return self.tiling.largest(budget // (features + 32 * self.stack.channels))
+
+    def halve(self, pending: list[tuple[int, Tile]]) -> list[tuple[int, Tile]]:
+        """Cut the tiles that are left into smaller ones."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        smaller = [(n, half) for n, tile in pending for half in self.tiling.halve(tile)]
+        if not smaller:
+            raise DeviceMemoryError(
+                f"{self.device} ran out of memory even with the smallest tiles; close other "
+                "programs that use it, or use device='cpu'"
+            )
+        return smaller
+
+
+class _Mean:
+    """The weighted mean over the passes of one tile."""
+
+    def __init__(self, work: _Work, sample: int, tile: Tile) -> None:
+        values = work.stack.read(sample, tile.reach)
+        bad = int(values.size - np.isfinite(values).sum())
+        if bad:
+            raise ImageError(
+                f"the image has NaN or infinite values, {bad} of them in one tile of sample "
+                f"{sample}; replace them, for example with api.fill_nan(image)"
+            )
+        noisy = torch.from_numpy(values)[None].to(work.device)
+        self.work, self.tile = work, tile
+        self.noisy = work.model.normalization.apply(noisy)  # (1, C, *reach)
+        self.total = torch.zeros_like(self.noisy)
+        self.weight = torch.zeros_like(self.noisy[:, :1])
+
+    @torch.no_grad()
+    def add(self, offset: Offset) -> None:
+        """Run one pass; the J-sets are anchored to the image, not to the tile."""
+        work = self.work
+        local = tuple(o - c for o, c in zip(offset, self.tile.origin, strict=True))
+        with autocast(work.device, work.dtype):
+            values, mask = work.model.method.run_pass(work.network, self.noisy, local, work.output)
+        self.total += torch.where(mask, values, 0.0)
+        self.weight += mask
+
+    def values(self) -> NDArray[np.float32]:
+        """Crop the halo off and return to intensity units: (C, *window)."""
+        mean = self.work.model.normalization.invert(self.total / self.weight)
+        result: NDArray[np.float32] = mean[0][(slice(None), *self.tile.inner)].cpu().numpy()
+        return result

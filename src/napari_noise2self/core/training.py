@@ -1,0 +1,365 @@
+"""The training loop: a plain iterator that steps a model and yields `Progress`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .axes import Stack
+from .config import MINIMUM_SIZE, Progress, TrainingConfig
+from .devices import autocast, compute_dtype, describe_device, explained, resolve_device
+from .errors import ImageError, ModelMismatchError
+from .masks import Grid, donut_fill
+from .methods import masked_mse
+from .model import Model, TrainingRecord
+from .patches import Batch, Crops, HeldOut, patch_shape, validation_windows, window_at
+
+WARM_UP = 20  # steps in which the learning rate rises
+AVERAGE = 0.99  # of the weights; shorter at first, so that they forget the start
+LARGEST_GRADIENT = 0.1  # norm; loss spikes on rare bright structures are clipped
+REPORT_EVERY = 10  # steps between two readings of the loss, each of which waits for the device
+IMPROVEMENT = 1e-4  # relative; less does not count against the plateau
+
+
+@dataclass
+class TrainingState:
+    """What a training needs to go on as if it had never stopped."""
+
+    network: nn.Module  # raw weights
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    average: list[Tensor]  # the averaged weights at `step`, kept while the model holds the best
+    best: list[Tensor]
+    best_loss: float = math.inf
+    best_step: int = 0
+    baseline_loss: float = math.nan
+    step: int = 0
+    stale: int = 0  # looks at the held-out pixels since the best
+    curve: tuple[tuple[int, float], ...] = ()  # (step, validation loss)
+    seconds: float = 0.0
+
+    def to(self, device: torch.device) -> None:
+        """Move everything to `device`, where it is not there already."""
+        self.network.to(device)
+        self.average = [v.to(device) for v in self.average]
+        self.best = [v.to(device) for v in self.best]
+        for moments in self.optimizer.state.values():
+            for name, value in moments.items():
+                if isinstance(value, Tensor) and name != "step":
+                    moments[name] = value.to(device)
+
+
+def train(model: Model, image: Any, config: TrainingConfig | None = None) -> Iterator[Progress]:
+    """Train `model` on `image`, one optimiser step an event.
+
+    A plain generator: break out of the loop to stop, call it again to go on.
+    At every event the model is at rest and predicts with the weights averaged
+    so far; when the iterator ends or is closed, it holds the best of them.
+
+    Parameters
+    ----------
+    model
+        From ``Denoiser.for_image``, or one that was trained before.
+    image
+        `Image` or array-like; its axes are its own, else the model's.
+    config
+        None for the model's own. Training goes on to `config.steps` in all.
+
+    Yields
+    ------
+    Progress
+        ``stage="train"``; the first, at step 0, tells the loss to beat.
+
+    Raises
+    ------
+    ImageError
+        If the image is smaller than 32 pixels along Y or X.
+    ModelMismatchError
+        If the image, or an architecture in `config`, is not the model's.
+    DeviceError
+        If the device is not there; `DeviceMemoryError` if it runs out of memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_noise2self import api
+    >>> image = np.random.default_rng(0).normal(100, 10, (64, 64)).astype("float32")
+    >>> denoiser = api.Denoiser.for_image(image, axes="YX")
+    >>> for progress in api.train(denoiser, image, api.TrainingConfig(steps=2, width=4)):
+    ...     pass
+    >>> progress.step
+    2
+    """
+    config = config or model.config
+    _adopt(model, config)
+    stack = model.see(image)
+    check_size(stack)
+    device = resolve_device(config.device)
+    loop = _Loop(model, stack, config, device)
+    try:
+        yield from loop.run()
+    except GeneratorExit:
+        loop.rest(stopped=True)
+        raise
+    except BaseException:
+        loop.rest()
+        raise
+    loop.rest()
+
+
+def check_size(stack: Stack) -> None:
+    """Refuse a stack too small to train on."""
+    if min(stack.spatial[-2:]) < MINIMUM_SIZE:
+        raise ImageError(
+            f"the image is {stack.spatial[-2]} x {stack.spatial[-1]} pixels; training needs at "
+            f"least {MINIMUM_SIZE} x {MINIMUM_SIZE}; take a larger region, or calibrate a "
+            "classical denoiser instead; if these are not Y and X, correct the axes"
+        )
+
+
+def _adopt(model: Model, config: TrainingConfig) -> None:
+    """Take over `config`; a network that has not trained yet is rebuilt to its architecture."""
+    grid = Grid.for_footprint(config.footprint or model.footprint, config.stride)
+    wanted = (config.network, config.width, config.depth, grid)
+    have = (model.config.network, model.config.width, model.config.depth, model.method.grid)
+    if model.trained and wanted != have:
+        raise ModelMismatchError(
+            "the model was trained with network={!r}, width={}, depth={}, {}".format(*have)
+            + " and the configuration asks for {!r}, {}, {}, {}".format(*wanted)
+            + "; keep the model's with dataclasses.replace(denoiser.config, ...), or begin a new "
+            "Denoiser"
+        )
+    model.config = config
+    if not model.trained:
+        model.method = replace(model.method, grid=grid)
+        model.training = None
+        model.network = model.build()
+
+
+class _Loop:
+    """One call of `train`: the data on the device, and the step."""
+
+    def __init__(
+        self, model: Model, stack: Stack, config: TrainingConfig, device: torch.device
+    ) -> None:
+        self.model, self.stack, self.config, self.device = model, stack, config, device
+        self.dtype = compute_dtype(device, config.precision)
+        self.grid = model.method.grid
+        self.started = time.perf_counter()
+        model.network.to(device)
+        if model.training is None:
+            model.training = _begin(model, device)
+        self.state = model.training
+        self.state.to(device)
+        _restore(model.network, self.state.average)
+        self.windows: list[tuple[Batch, Tensor]] = []
+        self.first_step, self.seconds_before = self.state.step, self.state.seconds
+
+    def run(self) -> Iterator[Progress]:
+        with explained(self.device, "use a smaller patch or width, or device='cpu'"):
+            self._load()
+        if self.state.step == 0:
+            self._compare()
+            yield self._progress(validation_loss=self._look())
+        total = torch.zeros((), device=self.device)
+        pending = 0
+        while self.state.step < self.config.steps and not self._finished():
+            with explained(self.device, "use a smaller patch or width, or device='cpu'"):
+                total += self._step()
+            pending += 1
+            step = self.state.step
+            last = step == self.config.steps
+            loss = validation_loss = None
+            if last or step % REPORT_EVERY == 0:
+                loss = float(total) / pending
+                total.zero_()
+                pending = 0
+            if last or step % self.config.validate_every == 0:
+                validation_loss = self._look()
+            if loss is not None and not math.isfinite(loss):
+                yield self._progress(notice=self._diverged())
+                return
+            yield self._progress(loss=loss, validation_loss=validation_loss)
+
+    def _diverged(self) -> str:
+        self.model.training = None  # nothing to go on from
+        return (
+            f"the loss became infinite at step {self.state.step}; the weights of step "
+            f"{self.state.best_step} are kept; train again with a lower learning rate"
+        )
+
+    def _finished(self) -> bool:
+        """Whether the time is over or the held-out loss has reached its plateau."""
+        limit, patience = self.config.time_limit, self.config.patience
+        over = limit is not None and time.perf_counter() - self.started > limit
+        return over or (patience > 0 and self.state.stale >= patience)
+
+    def _load(self) -> None:
+        """Lay the data on the device, and the windows of the held-out pixels beside them."""
+        seed = self.config.seed
+        patch = patch_shape(self.stack.spatial, self.config.patch_size, self.config.patch_depth)
+        held_out = HeldOut.seeded(self.grid, seed)
+        self.count = max(1, self.config.pixels_per_step // math.prod(patch))
+        normalizations = [self.model.normalization]
+        self.crops = Crops(
+            [self.stack], normalizations, patch, held_out, seed=seed, device=self.device
+        )
+        self.crops.renew(self.state.step)
+        places = validation_windows(self.stack, patch, self.grid, seed)
+        for start in range(0, len(places), self.count):
+            part = places[start : start + self.count]
+            values = [
+                torch.from_numpy(self.stack.read(n, window_at(origin, patch))) for n, origin in part
+            ]
+            noisy = self.model.normalization.apply(torch.stack(values).to(self.device))
+            origins = torch.tensor([origin for _, origin in part], device=self.device)
+            held, offsets = held_out.counted(origins, patch)
+            self.windows.append((Batch(noisy, None, held), offsets))
+
+    def _step(self) -> Tensor:
+        """Sample, mask, forward, loss, backward, step, average."""
+        state, config = self.state, self.config
+        self.crops.renew(state.step)
+        same = self.grid.footprint[-1] == self.grid.footprint[-2]
+        batch = self.crops.draw(self.count, state.generator, turns=same)
+        offsets = torch.stack(
+            [torch.randint(s, (self.count,), generator=state.generator) for s in self.grid.stride],
+            dim=1,
+        ).to(self.device)
+        loss = self._loss(state.network, batch, offsets)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        parameters: list[Tensor] = list(state.network.parameters())
+        nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT, foreach=True)
+        for group in state.optimizer.param_groups:
+            group["lr"] = config.learning_rate * min(1.0, (state.step + 1) / WARM_UP)
+        state.optimizer.step()
+        state.step += 1
+        decay = min(AVERAGE, (1 + state.step) / (10 + state.step))
+        with torch.no_grad():
+            averaged: list[Tensor] = list(self.model.network.parameters())
+            torch._foreach_lerp_(averaged, parameters, 1 - decay)
+        state.seconds = self.seconds_before + time.perf_counter() - self.started
+        self._record(state.best_step, state.best_loss)
+        return loss.detach()
+
+    def _loss(self, network: nn.Module, batch: Batch, offsets: Tensor) -> Tensor:
+        with autocast(self.device, self.dtype):
+            return self.model.method.loss(
+                network, batch.noisy, batch.target, batch.counted, offsets
+            )
+
+    @torch.no_grad()
+    def _compare(self) -> None:
+        """Take the donut average's loss on the held-out pixels, the line to beat."""
+        losses = []
+        for batch, offsets in self.windows:
+            _, hidden = self.grid.masks(batch.noisy.shape[2:], offsets)
+            average = donut_fill(batch.noisy, hidden, self.grid.footprint)
+            losses.append(masked_mse(average, batch.noisy, batch.counted))
+        self.state.baseline_loss = float(torch.stack(losses).mean())
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        """Take the averaged weights' loss on the held-out pixels."""
+        network = self.model.network
+        losses = [self._loss(network, batch, offsets) for batch, offsets in self.windows]
+        return float(torch.stack(losses).mean())
+
+    def _look(self) -> float:
+        """Validate, and keep the averaged weights if they are the best so far."""
+        state = self.state
+        loss = self._validate()
+        state.stale = 0 if loss < state.best_loss * (1 - IMPROVEMENT) else state.stale + 1
+        if loss < state.best_loss:
+            state.best_loss, state.best_step = loss, state.step
+            state.best = _snapshot(self.model.network)
+        state.curve = (*state.curve, (state.step, loss))
+        self._record(state.best_step, state.best_loss)
+        return loss
+
+    def rest(self, *, stopped: bool = False) -> None:
+        """Give the model the best weights; the averaged ones wait for the training to go on.
+
+        Where the training was `stopped` between two looks, its last weights may
+        be the best. They are then given to the model, but the state does not
+        hear of them: going on must equal a run that was never stopped.
+        """
+        state, network = self.state, self.model.network
+        state.average = _snapshot(network)
+        looked = state.curve and state.curve[-1][0] == state.step
+        if stopped and self.windows and not looked:
+            loss = self._validate()
+            if loss < state.best_loss:
+                self._record(state.step, loss)
+                return
+        _restore(network, state.best)
+
+    def _record(self, best_step: int, loss: float) -> None:
+        state = self.state
+        self.model.record = replace(
+            self.model.record,
+            steps=state.step,
+            seconds=state.seconds,
+            best_step=best_step,
+            validation_loss=loss,
+            baseline_loss=state.baseline_loss,
+            curve=state.curve,
+        )
+
+    def _progress(
+        self,
+        *,
+        loss: float | None = None,
+        validation_loss: float | None = None,
+        notice: str | None = None,
+    ) -> Progress:
+        state, config = self.state, self.config
+        seconds = time.perf_counter() - self.started
+        done = state.step - self.first_step
+        left = seconds / done * (config.steps - state.step) if done else None
+        if left is not None and config.time_limit is not None:
+            left = min(left, max(0.0, config.time_limit - seconds))
+        return Progress(
+            stage="train",
+            step=state.step,
+            steps=config.steps,
+            seconds=seconds,
+            seconds_left=left,
+            best_step=state.best_step if state.best_loss < math.inf else None,
+            baseline_loss=state.baseline_loss,
+            loss=loss,
+            validation_loss=validation_loss,
+            notice=notice,
+        )
+
+
+def _begin(model: Model, device: torch.device) -> TrainingState:
+    """Start from the model's weights: seeded ones, or those of a model that was loaded."""
+    raw = model.build().to(device)
+    raw.load_state_dict(model.network.state_dict())
+    model.record = TrainingRecord(image=model.record.image, device=describe_device(device))
+    weights = _snapshot(model.network)
+    return TrainingState(
+        network=raw,
+        optimizer=torch.optim.AdamW(raw.parameters(), lr=model.config.learning_rate),
+        generator=torch.Generator().manual_seed(model.config.seed),
+        average=weights,
+        best=weights,
+    )
+
+
+def _snapshot(network: nn.Module) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in network.parameters()]
+
+
+def _restore(network: nn.Module, weights: list[Tensor]) -> None:
+    with torch.no_grad():
+        for parameter, value in zip(network.parameters(), weights, strict=True):
+            parameter.copy_(value)
