@@ -1,0 +1,95 @@
+"""What a file says about its axes, in this package's letters.
+
+Readers hand over what they found as the file has it (`Found`); here it becomes
+an `Image` with axes that a `Stack` accepts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.axes import SAMPLES, Image, check_axes, guess_axes
+from .units import PIXEL
+
+UNKNOWN = "?"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Pixels as a file has them.
+
+    Attributes
+    ----------
+    data
+        Array-like with every dimension, those of length 1 included.
+    axes
+        One letter for each dimension, ``"?"`` where the file leaves an axis
+        unnamed; None if it is a bare array.
+    sizes
+        Pixel size and unit of the axes where they are known.
+    """
+
+    data: Any
+    axes: str | None = None
+    sizes: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+
+
+def settle(found: Found, name: str, axes: str | None = None) -> Image:
+    """Return what was found as an image.
+
+    Axes of length 1 other than Y and X are dropped, since most formats pad to
+    five dimensions. Unnamed axes are taken as they would be for a bare array,
+    else as samples (T, then S); where these letters do not suffice, all samples
+    are counted along one T. `axes` overrules the file, and may count the
+    dimensions with or without those of length 1.
+
+    Raises
+    ------
+    AxesError
+        If `axes` do not fit the image.
+    """
+    data, letters = found.data, found.axes
+    if letters is None:
+        return Image(data, None if axes is None else check_axes(_shape(data), axes), name=name)
+    if axes is None or len(axes) != data.ndim:
+        data, letters = _without_singletons(data, letters)
+    if axes is not None:
+        letters = check_axes(_shape(data), axes)
+    elif UNKNOWN in letters:
+        data, letters = _named(data, letters)
+    sizes = [found.sizes.get(letter, (1.0, PIXEL)) for letter in letters]
+    return Image(
+        data, letters, tuple(size for size, _ in sizes), tuple(unit for _, unit in sizes), name
+    )
+
+
+def _shape(data: Any) -> tuple[int, ...]:
+    return tuple(int(n) for n in data.shape)
+
+
+def _without_singletons(data: Any, letters: str) -> tuple[Any, str]:
+    gone = [n == 1 and a not in "YX" for n, a in zip(data.shape, letters, strict=True)]
+    if not any(gone):
+        return data, letters
+    short = data[tuple(0 if g else slice(None) for g in gone)]
+    return short, "".join(a for a, g in zip(letters, gone, strict=True) if not g)
+
+
+def _named(data: Any, letters: str) -> tuple[Any, str]:
+    """Give every unnamed axis a letter."""
+    unnamed = letters.count(UNKNOWN)
+    for pixel in ("YX", "YXC"):
+        if letters == UNKNOWN * unnamed + pixel and len(letters) <= 5:
+            return data, guess_axes(_shape(data), rgb=pixel == "YXC")
+    free = [letter for letter in SAMPLES if letter not in letters]
+    if unnamed <= len(free):
+        names = iter(free)
+        return data, "".join(next(names) if a == UNKNOWN else a for a in letters)
+    many = [i for i, a in enumerate(letters) if a in SAMPLES + UNKNOWN]
+    rest = [i for i in range(len(letters)) if i not in many]
+    samples = math.prod(data.shape[i] for i in many)
+    merged = data.transpose(many + rest).reshape((samples, *(data.shape[i] for i in rest)))
+    return merged, "T" + "".join(letters[i] for i in rest)
