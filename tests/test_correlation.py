@@ -12,12 +12,12 @@ from scipy.ndimage import gaussian_filter, uniform_filter1d
 
 from napari_noise2self.core.axes import Stack
 from napari_noise2self.core.correlation import (
-    DETECTED,
     WIDEST,
     NoiseCorrelation,
     noise_correlation,
     propose_footprint,
 )
+from napari_noise2self.core.spectrum import DETECTED
 
 FMD = Path(__file__).parents[2] / "shared" / "data" / "fmd"
 
