@@ -86,10 +86,11 @@ def guess_axes(shape: tuple[int, ...], *, rgb: bool = False) -> str:
     colour = rgb or (len(shape) >= 3 and shape[-1] in (3, 4) and min(shape[-3:-1]) > 4)
     tail = "YXC" if colour else "YX"
     lead = len(shape) - len(tail)
-    if lead < 0 or lead > 3 or (colour and lead > 2):
+    if not 0 <= lead <= 5 - len(tail):
+        mend = "arrange it in rows and columns" if lead < 0 else "take a part of it, as image[0]"
         raise AxesError(
-            f"an image of shape {shape} has {len(shape)} dimensions; expected 2 to 5; "
-            "take a part of it, for example image[0]"
+            f"an image of shape {shape} has {len(shape)} dimensions; "
+            f"expected {len(tail)} to 5; {mend}"
         )
     if colour:
         return ("", "T", "TZ")[lead] + tail

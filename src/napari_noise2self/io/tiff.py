@@ -138,8 +138,8 @@ def _check_whole(path: Path, series: tifffile.TiffPageSeries) -> None:
     missing = len(series.pages) - len(planes)
     if missing:
         raise ImageFileError(
-            f"{path} lacks {missing} of its {len(series.pages)} planes, which other files of the "
-            "set should hold; put the whole set into one folder"
+            f"{path} lacks {missing} of its {len(series.pages)} planes: it is truncated, or other "
+            "files of its set are not beside it; copy it again, or put the set into one folder"
         )
     for number, page in enumerate(planes):
         ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
@@ -214,6 +214,8 @@ def write_tiff(
     axes = "".join(a for a in "TZC" if a in lead or (a == "T" and "S" in lead)) + page
     # TIFF has no axis for samples: they are time points
     extent["T"] = stack.samples
+    if "S" in stack.axes:
+        sizes = {letter: size for letter, size in sizes.items() if letter != "T"}
     imagej = imagej_metadata(sizes)
     large = math.prod(stack.shape) * dtype.itemsize >= CLASSIC_BYTES
     as_imagej = not (ome or large or imagej is None) and dtype.name in _IMAGEJ_DTYPES
