@@ -1,0 +1,103 @@
+"""The state of the dock, and what every control looks like in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from ..core.axes import Stack
+from . import words
+from .panel import Panel
+from .plan import Plan
+
+
+class State(Enum):
+    """What the dock is doing; the first three are at rest."""
+
+    EMPTY = "no model"
+    READY = "a model, trained to its end or loaded"
+    STOPPED = "a model whose training was stopped"
+    TRAINING = "training"
+    PREDICTING = "denoising"
+    LOADING = "loading a model"
+    SAVING = "saving a model"
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing runs."""
+        return self in (State.EMPTY, State.READY, State.STOPPED)
+
+    @property
+    def stoppable(self) -> bool:
+        """Whether what runs can be stopped."""
+        return self in (State.TRAINING, State.PREDICTING)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that the controls depend on.
+
+    Attributes
+    ----------
+    state
+        What the dock is doing.
+    stopping
+        Whether that has been asked to stop.
+    plan
+        What Train would do; None while something runs, or where it could do nothing.
+    problem
+        Why Train could do nothing.
+    goes_on
+        Whether Train would go on with the training of before.
+    denoiser
+        The model, or None.
+    targets
+        How many layers Denoise would work on.
+    message, is_error
+        What was said last.
+    """
+
+    state: State
+    stopping: bool
+    plan: Plan | None
+    problem: str | None
+    goes_on: bool
+    denoiser: Any
+    targets: int
+    message: str
+    is_error: bool
+
+
+def show(panel: Panel, now: Situation) -> None:
+    """Derive every control from the situation."""
+    resting = now.state.at_rest
+    verb = "Continue" if now.goes_on else "Train"
+    panel.train_button.setText(verb if resting else "Stopping" if now.stopping else "Stop")
+    panel.train_button.setEnabled(
+        now.plan is not None if resting else now.state.stoppable and not now.stopping
+    )
+    panel.restart_button.setVisible(now.goes_on)
+    for choice in panel.choices:
+        choice.setEnabled(resting)
+    has_model = resting and now.denoiser is not None
+    panel.denoise_button.setEnabled(has_model and now.targets > 0)
+    panel.save_button.setEnabled(has_model)
+    panel.load_button.setEnabled(resting)
+    if resting:
+        panel.progress_bar.setRange(0, 1)
+        panel.progress_bar.setValue(0)
+        panel.progress_bar.setFormat("")
+        panel.model_label.setText(_about_model(now))
+    if now.problem is not None:
+        panel.say(now.problem, error=True)
+    else:
+        panel.say(now.message or words.READY, error=now.is_error)
+
+
+def _about_model(now: Situation) -> str:
+    if now.denoiser is None:
+        return "No model yet: train one, or load one."
+    text = words.about_model(now.denoiser)
+    misfit = now.plan and words.misfit(now.denoiser, Stack.of(now.plan.source.image))
+    return f"{text} {misfit}" if misfit else text

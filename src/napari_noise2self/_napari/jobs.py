@@ -1,0 +1,205 @@
+"""What the worker thread does, as generators of frozen events; torch is imported here, late."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.axes import Image, Stack
+from ..core.config import Output, Progress, TrainingConfig
+from ..core.errors import ImageError, ModelMismatchError
+from .outputs import Tally, in_memory, read_back
+from .preview import Preview, Requests, with_previews
+
+
+@dataclass(frozen=True)
+class Made:
+    """A denoiser that was made or loaded; it belongs to the worker until the job ends."""
+
+    denoiser: Any
+
+
+@dataclass(frozen=True)
+class Computing:
+    """What the training runs on, and why, in words."""
+
+    device: str
+
+
+@dataclass(frozen=True)
+class Filling:
+    """An output that is being written, window by window."""
+
+    key: int
+    tally: Tally
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Filled:
+    """The output of `key` is complete: `data`."""
+
+    key: int
+    data: Any
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A model was written."""
+
+    path: Path
+
+
+def training(
+    image: Image,
+    config: TrainingConfig,
+    requests: Requests,
+    *,
+    region: tuple[slice, ...] | None = None,
+    denoiser: Any = None,
+) -> Generator[Progress | Made | Computing | Preview, None, None]:
+    """Analyse (unless a denoiser is given to go on with) and train.
+
+    Parameters
+    ----------
+    image
+        What previews are cut from.
+    config
+        How to train.
+    requests
+        Where wanted previews are asked for.
+    region
+        The part of the image to train on; None for all of it.
+    denoiser
+        One whose training is to go on.
+
+    Yields
+    ------
+    Progress, Made, Computing or Preview
+    """
+    from .. import api
+
+    yield Progress(stage="analyse", step=0, steps=1, seconds=0.0)
+    part = image if region is None else replace(image, data=image.data[region])
+    if denoiser is None:
+        with closing(api.Denoiser.for_image_iter(part, config=config)) as analysis:
+            for progress in analysis:
+                yield replace(progress, result=None)
+                denoiser = progress.result
+        yield Made(denoiser)
+    steps = _telling_device(api.train(denoiser, part, config), denoiser)
+    axes = Stack.of(image).axes
+    with closing(with_previews(steps, denoiser, image.data, axes, requests)) as events:
+        yield from events
+
+
+def _telling_device(
+    events: Generator[Progress, None, None], denoiser: Any
+) -> Generator[Progress | Computing, None, None]:
+    with closing(events):
+        for number, progress in enumerate(events):
+            if number == 0:
+                yield Computing(denoiser.record.device)
+            yield progress
+
+
+def denoising(
+    images: Mapping[int, Image],
+    denoiser: Any,
+    *,
+    output: Output,
+    folders: Mapping[int, Path],
+) -> Generator[Progress | Filling | Filled, None, None]:
+    """Apply a denoiser to images, one after the other.
+
+    Parameters
+    ----------
+    images
+        What to denoise, by a key that the events repeat.
+    denoiser
+        A trained one.
+    output
+        Which output.
+    folders
+        Where to put results that are too large for memory, by key. What is
+        finished stays there when the iterator is closed early.
+
+    Yields
+    ------
+    Progress, Filling or Filled
+        Where one of several images does not fit the model, a `Progress` with
+        a notice says so and the others are done.
+    """
+    for position, (key, image) in enumerate(images.items()):
+        try:
+            with closing(_one(key, image, denoiser, output, folders.get(key))) as events:
+                for event in events:
+                    if isinstance(event, Progress):
+                        yield _placed(event, position, len(images))
+                    else:
+                        yield event
+        except (ImageError, ModelMismatchError) as error:
+            if len(images) == 1:
+                raise
+            yield Progress(
+                stage="predict",
+                step=position + 1,
+                steps=len(images),
+                seconds=0.0,
+                notice=f"{image.name} was left out: {error}",
+            )
+
+
+def _one(
+    key: int, image: Image, denoiser: Any, output: Output, folder: Path | None
+) -> Generator[Progress | Filling | Filled, None, None]:
+    stack = Stack.of(image)
+    denoiser.see(image)  # before a file is made
+    with ExitStack() as stay:
+        if folder is None:
+            data = in_memory(image)
+        else:
+            from ..io.ome_zarr import create_zarr
+
+            data = stay.enter_context(
+                create_zarr(
+                    folder, image.data.shape, np.float32, stack.axes, image.scale, image.units
+                )
+            )
+        tally = Tally(data, stack.axes)
+        yield Filling(key, tally, folder)
+        events = denoiser.predict_iter(image, output=output, out=tally)
+        stay.enter_context(closing(events))
+        try:
+            yield from events
+        except GeneratorExit:
+            return  # leaves the blocks as if all were done: what is written stays
+    yield Filled(key, data if folder is None else read_back(folder, stack.axes))
+
+
+def _placed(progress: Progress, position: int, many: int) -> Progress:
+    """Return the progress of one image as a part of the progress of `many`."""
+    if many == 1:
+        return replace(progress, result=None)
+    step, steps = position * progress.steps + progress.step, many * progress.steps
+    return replace(progress, step=step, steps=steps, seconds_left=None, result=None)
+
+
+def loading(path: Path) -> Generator[Progress | Made, None, None]:
+    """Read a model file."""
+    from .. import api
+
+    yield Progress(stage="load", step=0, steps=1, seconds=0.0)
+    yield Made(api.Denoiser.load(path))
+
+
+def saving(denoiser: Any, path: Path) -> Generator[Progress | Saved, None, None]:
+    """Write a model file."""
+    yield Progress(stage="save", step=0, steps=1, seconds=0.0)
+    denoiser.save(path)
+    yield Saved(path)

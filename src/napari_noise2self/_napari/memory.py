@@ -1,0 +1,97 @@
+"""Keeps preset, advanced settings and everything remembered in step with the controls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+from ..core.axes import Stack
+from ..core.config import TrainingConfig
+from ..core.errors import ConfigError
+from . import settings
+from .durations import expected, in_words, kind_of_step
+from .panel import Panel
+from .plan import Plan
+
+
+class Memory(QObject):
+    """Reads the remembered settings into the controls, and keeps what is changed there.
+
+    Parameters
+    ----------
+    panel
+        The controls.
+    """
+
+    changed = Signal()
+
+    def __init__(self, panel: Panel) -> None:
+        super().__init__(panel)
+        self._panel = panel
+        self.remembered = settings.load()
+        self._show()
+        panel.preset_combo.currentIndexChanged.connect(self._preset_chosen)
+        panel.form.valueChanged.connect(self._form_edited)
+        panel.form.resetRequested.connect(self._preset_chosen)
+        panel.output_combo.currentIndexChanged.connect(self._controls_changed)
+        panel.denoise_after_check.toggled.connect(self._controls_changed)
+        panel.preview_check.toggled.connect(self._controls_changed)
+        panel.advanced_button.toggled.connect(self._controls_changed)
+
+    def keep(self, **changes: Any) -> None:
+        """Remember `changes`, fields of `settings.Remembered`."""
+        self.remembered = replace(self.remembered, **changes)
+        settings.save(self.remembered)
+
+    def keep_pace(self, config: TrainingConfig, denoiser: Any) -> None:
+        """Remember what a step of a training took."""
+        record = denoiser.record
+        if record.steps < 10:  # too short to tell
+            return
+        kind = kind_of_step(config, denoiser.ndim)
+        paces = {**self.remembered.seconds_per_step, kind: record.seconds / record.steps}
+        self.keep(seconds_per_step=paces)
+
+    def expectation(self, plan: Plan) -> str:
+        """Say how long a training will take, and on what."""
+        ndim = len(Stack.of(plan.source.image).spatial)
+        seconds, measured = expected(plan.config, ndim, self.remembered.seconds_per_step)
+        where = "on this computer" if measured else "on an office computer, less with a GPU"
+        device = self.remembered.device or "a GPU is used if there is one"
+        return f"{in_words(seconds).capitalize()} {where}. {device[:1].upper()}{device[1:]}."
+
+    def _show(self) -> None:
+        panel, remembered = self._panel, self.remembered
+        panel.preset_combo.setCurrentIndex(panel.preset_combo.findData(remembered.preset))
+        panel.form.setValue(remembered.config())
+        panel.form.reset_button.setEnabled(bool(remembered.changes))
+        panel.output_combo.setCurrentIndex(panel.output_combo.findData(remembered.output))
+        panel.denoise_after_check.setChecked(remembered.denoise_after)
+        panel.preview_check.setChecked(remembered.preview)
+        panel.advanced_button.setChecked(remembered.advanced)
+
+    def _preset_chosen(self, _: Any = None) -> None:
+        preset = self._panel.preset_combo.currentData()
+        self.keep(preset=preset, changes={})
+        self._panel.form.setValue(TrainingConfig.preset(preset))
+
+    def _form_edited(self) -> None:
+        try:
+            config = self._panel.form.value()
+        except ConfigError:
+            self.changed.emit()  # whoever plans a training will say what is wrong
+            return
+        self.keep(changes=settings.changes_from_preset(config, self.remembered.preset))
+        self._panel.form.reset_button.setEnabled(bool(self.remembered.changes))
+        self.changed.emit()
+
+    def _controls_changed(self, _: Any = None) -> None:
+        panel = self._panel
+        self.keep(
+            output=panel.output_combo.currentData(),
+            denoise_after=panel.denoise_after_check.isChecked(),
+            preview=panel.preview_check.isChecked(),
+            advanced=panel.advanced_button.isChecked(),
+        )

@@ -1,0 +1,70 @@
+"""Model files in napari: a dropped one goes into the dock, a result can be saved as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import napari
+
+from ..core.errors import ModelFileError
+from .commands import dock_of
+from .layers import METADATA_KEY
+
+
+def get_reader(path: str | list[str]) -> Callable[[Any], list[tuple[None]]] | None:
+    """Return a reader for a model file; None for several files at once.
+
+    A file that is no model of this package is refused later, with a reason.
+    """
+    return None if isinstance(path, list) else load_into_dock
+
+
+def load_into_dock(path: Any) -> list[tuple[None]]:
+    """Load a model into the current viewer's dock; there is no layer to add."""
+    viewer = napari.current_viewer()
+    if viewer is None:
+        raise ModelFileError(
+            f"{path} is a model; open it while a napari window is there, or load it in Python "
+            "with napari_noise2self.api.Denoiser.load"
+        )
+    dock_of(viewer).load_model(path)
+    return [(None,)]
+
+
+def write_model(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write the model that made a layer.
+
+    Parameters
+    ----------
+    path
+        Of the ``.safetensors`` file.
+    data
+        The layer's pixels, which are not looked at.
+    attributes
+        The layer's, with its metadata.
+
+    Returns
+    -------
+    list of str
+        The path.
+
+    Raises
+    ------
+    ModelFileError
+        If the layer is no result of this package, or its model was trained further since.
+    """
+    made = attributes.get("metadata", {}).get(METADATA_KEY, {})
+    denoiser = made.get("denoiser")
+    if denoiser is None:
+        raise ModelFileError(
+            f'the layer "{attributes.get("name")}" was not made by Noise2Self in this session, '
+            "so there is no model to save; choose a denoised layer"
+        )
+    if denoiser.record.to_dict() != made["model"]:
+        raise ModelFileError(
+            f'the model of "{attributes.get("name")}" has been trained further since; denoise '
+            "again and save that layer, or use Save model in the dock"
+        )
+    denoiser.save(path)
+    return [str(path)]

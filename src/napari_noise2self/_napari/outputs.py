@@ -1,0 +1,94 @@
+"""Where a result is written: in memory, or beyond a certain size into an OME-Zarr on disk."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from ..core.axes import SAMPLES, Image
+
+SHARE_OF_MEMORY = 0.5
+"""A result that takes more of the free memory than this goes to disk."""
+
+
+class Tally:
+    """An array that is written window by window and knows which samples are complete.
+
+    Parameters
+    ----------
+    data
+        What is written into.
+    axes
+        Its axes.
+    """
+
+    def __init__(self, data: Any, axes: str) -> None:
+        self.data = data
+        self.shape = tuple(int(n) for n in data.shape)
+        self.dtype = np.dtype(data.dtype)
+        self._axes = axes
+        self._written: Counter[int] = Counter()
+
+    def __setitem__(self, index: tuple[int | slice, ...], values: Any) -> None:
+        self.data[index] = values
+        place = [int(i) for i, a in zip(index, self._axes, strict=True) if a in SAMPLES]  # type: ignore[arg-type]
+        sample = int(np.ravel_multi_index(place, self._sample_shape)) if place else 0
+        self._written[sample] += np.size(values)
+
+    @property
+    def _sample_shape(self) -> list[int]:
+        return [n for n, a in zip(self.shape, self._axes, strict=True) if a in SAMPLES]
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return math.prod(self._sample_shape)
+
+    def finished(self) -> list[int]:
+        """Return the samples that are complete."""
+        whole = math.prod(self.shape) // self.samples
+        return sorted(n for n, pixels in self._written.items() if pixels >= whole)
+
+
+def in_memory(image: Image) -> Any:
+    """Return a float32 array of the image's shape, NaN until it is written."""
+    return np.full(image.data.shape, np.nan, np.float32)
+
+
+def fits_in_memory(image: Image) -> bool:
+    """Whether a result of the image's shape leaves enough memory for everything else."""
+    needed = 4 * math.prod(int(n) for n in image.data.shape)
+    return bool(needed <= SHARE_OF_MEMORY * psutil.virtual_memory().available)
+
+
+def read_back(path: Path, axes: str) -> Any:
+    """Open a result on disk lazily, its axes in the order of `axes`."""
+    from ..io.images import read_image
+
+    image = read_image(path)
+    assert image.axes is not None
+    return image.data.transpose([image.axes.index(a) for a in axes])
+
+
+def in_words(samples: Sequence[int], many: int) -> str:
+    """Name samples by ranges, counted from 1.
+
+    Examples
+    --------
+    >>> in_words([0, 1, 2, 5], 30)
+    '1 to 3, 6 of 30'
+    """
+    ranges: list[list[int]] = []
+    for n in samples:
+        if ranges and n == ranges[-1][1] + 1:
+            ranges[-1][1] = n
+        else:
+            ranges.append([n, n])
+    parts = [f"{a + 1}" if a == b else f"{a + 1} to {b + 1}" for a, b in ranges]
+    return f"{', '.join(parts)} of {many}"

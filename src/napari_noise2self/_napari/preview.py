@@ -1,0 +1,175 @@
+"""The live preview: what the viewer shows, denoised by the weights of the moment.
+
+The GUI thread asks for a window of the image; between two steps of the training
+the worker predicts the window asked for last. The GUI asks anew when it has
+shown a preview, so that previews never queue up, and when the user moves on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.config import Progress
+
+LARGEST = 2**18
+"""Most pixels of one preview: a quarter of a megapixel."""
+
+SMALLEST = 128**2
+"""Fewest pixels that are worth looking at."""
+
+SECONDS = 0.3
+"""How long one preview should take; the window is made as large as that allows."""
+
+SHARE = 0.08
+"""Part of the time that goes into previews; less than a tenth, whatever they cost."""
+
+OVERDRAFT = 0.8
+"""Seconds of preview that may be taken in advance when the user moves on."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of an image: what to hand to the network, and what of it to show.
+
+    Attributes
+    ----------
+    read
+        One slice for each dimension of the array; planes and pixels around
+        `show` that the network needs to see.
+    show
+        One slice for each dimension, inside `read`.
+    """
+
+    read: tuple[slice, ...]
+    show: tuple[slice, ...]
+
+    @property
+    def inner(self) -> tuple[slice, ...]:
+        """`show`, counted from the corner of `read`."""
+        return tuple(
+            slice(s.start - r.start, s.stop - r.start)
+            for r, s in zip(self.read, self.show, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A denoised window, and the step whose weights made it."""
+
+    window: Window
+    data: NDArray[np.float32]
+    step: int
+    pixels_per_second: float
+
+
+class Requests:
+    """A slot for the window that is wanted; a newer one replaces an older one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted: Window | None = None
+        self._last: Window | None = None
+
+    def put(self, window: Window | None) -> None:
+        """Ask for a window; None asks for nothing."""
+        with self._lock:
+            self._wanted = window
+
+    def waiting(self) -> tuple[bool, bool]:
+        """Whether a window is wanted, and whether it is another than the one before."""
+        with self._lock:
+            return self._wanted is not None, self._wanted != self._last
+
+    def take(self) -> Window | None:
+        """Empty the slot."""
+        with self._lock:
+            window, self._wanted = self._wanted, None
+            self._last = window
+            return window
+
+
+class Pace:
+    """Decides when a preview is due, so that they cost `SHARE` of the time.
+
+    A preview that the user asks for by moving on may come up to `OVERDRAFT`
+    seconds early; what it took is made up for afterwards.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._balance = OVERDRAFT
+        self._at = now
+
+    def due(self, now: float, *, moved: bool) -> bool:
+        """Whether to make a preview now."""
+        self._balance = min(OVERDRAFT, self._balance + SHARE * (now - self._at))
+        self._at = now
+        return self._balance >= (0.0 if moved else OVERDRAFT)
+
+    def spent(self, seconds: float) -> None:
+        """Book what a preview took."""
+        self._balance -= seconds
+
+
+def with_previews(
+    events: Generator[Any, None, None],
+    denoiser: Any,
+    array: Any,
+    axes: str,
+    requests: Requests,
+) -> Generator[Any, None, None]:
+    """Pass on the events of a training and put previews between them.
+
+    Parameters
+    ----------
+    events
+        The training; at each of its events `denoiser` may be used.
+    denoiser
+        What is being trained.
+    array, axes
+        The image that windows are cut from.
+    requests
+        Where the windows come from.
+
+    Yields
+    ------
+    Any
+        The events, and `Preview`.
+    """
+    pace = Pace(time.monotonic())
+    with closing(events):
+        for event in events:
+            yield event
+            wanted, moved = requests.waiting()
+            if not (wanted and isinstance(event, Progress) and denoiser.trained):
+                continue
+            if not pace.due(time.monotonic(), moved=moved):
+                continue
+            window = requests.take()
+            if window is None:
+                continue
+            begin = time.monotonic()
+            data = _predict(denoiser, array, axes, window)
+            seconds = time.monotonic() - begin
+            pace.spent(seconds)
+            pixels = np.prod([s.stop - s.start for s in window.read])
+            yield Preview(window, data, event.step, float(pixels / max(seconds, 1e-6)))
+
+
+def _predict(denoiser: Any, array: Any, axes: str, window: Window) -> NDArray[np.float32]:
+    crop = np.asarray(array[window.read])
+    shown = denoiser.predict(crop, axes=axes)[window.inner]
+    return np.ascontiguousarray(shown, dtype=np.float32)
+
+
+def affordable_pixels(pixels_per_second: float, before: int) -> int:
+    """Return how large the next window may be; steady, so that it does not flicker."""
+    pixels = int(min(max(pixels_per_second * SECONDS, SMALLEST), LARGEST))
+    return pixels if not 0.6 < pixels / before < 1.6 else before

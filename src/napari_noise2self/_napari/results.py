@@ -1,0 +1,83 @@
+"""Result layers: named, placed and coloured like their source, and never in place of another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.config import Output
+from .jobs import Filled, Filling
+from .layers import METADATA_KEY, Source, pixels_for_display, result_name
+from .outputs import in_words, read_back
+
+
+@dataclass
+class Results:
+    """What one Denoise makes.
+
+    Attributes
+    ----------
+    viewer
+        Where the layers go.
+    sources
+        What is denoised, by key.
+    denoiser
+        The model; results keep it, with its record at that time, in their metadata.
+    output
+        Which output.
+    """
+
+    viewer: Any
+    sources: Mapping[int, Source]
+    denoiser: Any
+    output: Output
+    layers: list[Any] = field(default_factory=list)
+    _open: dict[int, Filling] = field(default_factory=dict)
+
+    def take(self, event: Filling | Filled) -> None:
+        """Follow one output; a complete one becomes a layer."""
+        if isinstance(event, Filling):
+            self._open[event.key] = event
+        else:
+            del self._open[event.key]
+            self._add(event.key, event.data)
+
+    def summary(self) -> str:
+        """Add what is half finished, and say what was made."""
+        parts = [f'"{layer.name}" is ready.' for layer in self.layers]
+        for key, filling in self._open.items():
+            tally, image = filling.tally, self.sources[key].image
+            done = tally.finished()
+            if done:
+                folder, axes = filling.folder, image.axes
+                assert axes is not None
+                layer = self._add(key, tally.data if folder is None else read_back(folder, axes))
+                parts.append(
+                    f'"{layer.name}" holds planes {in_words(done, tally.samples)}; '
+                    "the others are empty."
+                )
+            else:
+                parts.append(f"Stopped before a plane of {image.name} was finished.")
+        self._open.clear()
+        return " ".join(parts) or "Nothing was denoised."
+
+    def _record(self) -> dict[str, Any]:
+        record = self.denoiser.record.to_dict()
+        return {"model": record, "output": self.output, "denoiser": self.denoiser}
+
+    def _add(self, key: int, data: Any) -> Any:
+        source = self.sources[key]
+        layers = self.viewer.layers
+        active = layers.selection.active
+        layer = self.viewer.add_image(
+            pixels_for_display(data, source),
+            name=result_name(source.image.name, {layer.name for layer in layers}),
+            rgb=source.rgb,
+            metadata={METADATA_KEY: self._record()},
+            **source.appearance,
+        )
+        if active is not None and active in layers:
+            layers.selection.active = active  # the next click means the same image again
+        self.layers.append(layer)
+        return layer

@@ -1,0 +1,80 @@
+"""What the dock says in its state line, on its progress bar and about its model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.axes import Stack
+from ..core.config import Progress
+from .durations import in_words
+
+STARTING = "Starting; the first time takes a few seconds."
+
+READY = "Ready. Train learns from the layer above."
+
+_STAGES = {
+    "analyse": "Looking at the image and its noise.",
+    "load": "Loading the model.",
+    "save": "Saving the model.",
+}
+
+
+def running(progress: Progress) -> str:
+    """Say what is going on."""
+    if progress.stage == "train":
+        if progress.best_step is None:
+            return f"Training, step {progress.step} of {progress.steps}."
+        return (
+            f"Training, step {progress.step} of {progress.steps}; "
+            f"the best so far is that of step {progress.best_step}."
+        )
+    if progress.stage == "predict":
+        return "Denoising. Stop keeps the planes that are finished."
+    return _STAGES.get(progress.stage, f"{progress.stage.capitalize()}.")
+
+
+def on_bar(progress: Progress) -> str:
+    """Say how much is done and how long the rest takes."""
+    percent = round(100 * progress.step / max(1, progress.steps))
+    if progress.seconds_left is None or progress.step == 0:
+        return f"{percent}%"
+    return f"{percent}%, {in_words(progress.seconds_left)} left"
+
+
+def trained(denoiser: Any, *, stopped: bool) -> str:
+    """Say how a training ended."""
+    record = denoiser.record
+    how = "Stopped" if stopped else "Trained"
+    text = (
+        f"{how} after {record.steps} steps ({in_words(record.seconds)}); "
+        f"the weights of step {record.best_step} are kept."
+    )
+    if record.validation_loss >= record.baseline_loss:
+        text += (
+            " They are no better than an average of the neighbours: train for longer, or on a "
+            "larger part of the image."
+        )
+    return text
+
+
+def about_model(denoiser: Any) -> str:
+    """Say what a model was trained on."""
+    record = denoiser.record
+    kind = "volumes" if denoiser.ndim == 3 else "planes"
+    channels = f", {denoiser.channels} channels" if denoiser.channels > 1 else ""
+    image = record.image or "an image that is not recorded"
+    return f"Model for {kind}{channels}, trained {record.steps} steps on {image}."
+
+
+def misfit(denoiser: Any, stack: Stack) -> str | None:
+    """Say why a model does not fit an image; None if it does."""
+    if len(stack.spatial) != denoiser.ndim:
+        if denoiser.ndim == 3:
+            return "It does not fit this layer, whose axes have no Z: it denoises volumes."
+        return "It does not fit this layer: it denoises planes. Write T in place of Z in the axes."
+    if stack.channels != denoiser.channels:
+        return (
+            f"It does not fit this layer: it was trained on {denoiser.channels} channel(s), "
+            f"and here are {stack.channels}."
+        )
+    return None
