@@ -29,6 +29,8 @@ class TrainingRecord:
     ----------
     image
         The image that it was trained on, in words.
+    noise
+        What was found about the noise's correlation, and the hole that follows.
     device
         What it was trained on, for example ``"GPU: NVIDIA H100"``.
     steps
@@ -45,6 +47,7 @@ class TrainingRecord:
     """
 
     image: str = ""
+    noise: str = ""
     device: str = ""
     steps: int = 0
     seconds: float = 0.0

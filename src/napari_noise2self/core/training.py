@@ -344,7 +344,9 @@ def _begin(model: Model, device: torch.device) -> TrainingState:
     """Start from the model's weights: seeded ones, or those of a model that was loaded."""
     raw = model.build().to(device)
     raw.load_state_dict(model.network.state_dict())
-    model.record = TrainingRecord(image=model.record.image, device=describe_device(device))
+    model.record = TrainingRecord(
+        image=model.record.image, noise=model.record.noise, device=describe_device(device)
+    )
     weights = _snapshot(model.network)
     return TrainingState(
         network=raw,

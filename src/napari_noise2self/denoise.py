@@ -1,0 +1,119 @@
+"""The one-liner: analyse, train, predict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .core.axes import Stack
+from .core.config import Output, Progress, TrainingConfig
+from .core.training import train
+from .denoiser import Denoiser, last_result
+
+
+def denoise(
+    image: Any,
+    *,
+    axes: str | None = None,
+    preset: str = "balanced",
+    seed: int = 0,
+    device: str | None = None,
+    output: Output = "best",
+    config: TrainingConfig | None = None,
+) -> NDArray[np.float32]:
+    """Denoise an image by a network trained on that image alone.
+
+    Parameters
+    ----------
+    image
+        `Image` or array-like (numpy, dask, zarr), integer or real, of 2 to 5
+        dimensions.
+    axes
+        One letter for each dimension: T (time) and S are samples, C channels,
+        Z, Y, X space. None for the image's own, else a guess from the shape.
+    preset
+        ``"fast"``, ``"balanced"`` or ``"best"``.
+    seed
+        Seed of the weights, the crops and the masks.
+    device
+        ``"cpu"``, ``"cuda"``, ``"mps"``; None for the fastest.
+    output
+        ``"best"``, or ``"j-invariant"`` for the strict gather.
+    config
+        In place of `preset`, `seed` and `device`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, the image's shape, in its intensity units.
+
+    Raises
+    ------
+    ImageError
+        If the image is constant, smaller than 32 pixels along Y or X, or holds
+        NaN or infinite values; `AxesError` if the axes do not fit.
+    ConfigError
+        If there is no such preset.
+    DeviceError
+        If the device is not there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_noise2self import api
+    >>> image = np.random.default_rng(0).poisson(50, (64, 64))
+    >>> api.denoise(image, config=api.TrainingConfig(steps=2, width=4)).dtype
+    dtype('float32')
+
+    References
+    ----------
+    Batson and Royer, "Noise2Self: Blind denoising by self-supervision", ICML 2019.
+    """
+    events = denoise_iter(
+        image, axes=axes, preset=preset, seed=seed, device=device, output=output, config=config
+    )
+    result: NDArray[np.float32] = last_result(events)
+    return result
+
+
+def denoise_iter(
+    image: Any,
+    *,
+    axes: str | None = None,
+    preset: str = "balanced",
+    seed: int = 0,
+    device: str | None = None,
+    output: Output = "best",
+    config: TrainingConfig | None = None,
+) -> Iterator[Progress]:
+    """Do what :func:`denoise` does, event by event; the last one's `result` is the output.
+
+    Yields
+    ------
+    Progress
+        ``stage`` goes from ``"analyse"`` over ``"train"`` to ``"predict"``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_noise2self import api
+    >>> image = np.random.default_rng(0).poisson(50, (64, 64))
+    >>> config = api.TrainingConfig(steps=2, width=4)
+    >>> stages = [event.stage for event in api.denoise_iter(image, config=config)]
+    >>> list(dict.fromkeys(stages))
+    ['analyse', 'train', 'predict']
+    """
+    if config is None:
+        config = replace(TrainingConfig.preset(preset), seed=seed, device=device)
+    stack = Stack.of(image, axes)
+    denoiser: Denoiser | None = None
+    for event in Denoiser.for_image_iter(stack, config=config):
+        denoiser = event.result
+        yield replace(event, result=None)
+    assert denoiser is not None
+    yield from train(denoiser, stack, config)
+    yield from denoiser.predict_iter(stack, output=output)

@@ -1,0 +1,251 @@
+"""The `Denoiser`: a model with its verbs. The only place where core and files meet."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from os import PathLike
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from .core.axes import Stack
+from .core.config import Output, Progress, TrainingConfig
+from .core.correlation import noise_correlation
+from .core.errors import ConfigError
+from .core.masks import Grid
+from .core.methods import Noise2Self
+from .core.model import Model, TrainingRecord
+from .core.normalization import Normalization
+from .core.prediction import predict_iter
+from .core.training import check_size
+from .io.models import read_model, write_model
+
+
+def last_result(events: Iterator[Progress]) -> Any:
+    """Run an operation to its end and return what it made."""
+    return deque(events, maxlen=1).pop().result
+
+
+class Denoiser(Model):
+    """A network with its method, normalization, axes and training record.
+
+    Make one with :meth:`for_image`, train it with :func:`napari_noise2self.api.train`,
+    apply it with :meth:`predict`, keep it with :meth:`save`.
+
+    Examples
+    --------
+    >>> from napari_noise2self import api
+    >>> image = np.random.default_rng(0).normal(100, 10, (64, 64)).astype("float32")
+    >>> denoiser = api.Denoiser.for_image(image, axes="YX")
+    >>> denoiser.footprint, denoiser.trained
+    ((1, 1), False)
+    """
+
+    @classmethod
+    def for_image(
+        cls, image: Any, axes: str | None = None, config: TrainingConfig | None = None
+    ) -> Self:
+        """Analyse an image and return an untrained denoiser for it.
+
+        Parameters
+        ----------
+        image
+            `Image` or array-like (numpy, dask, zarr), integer or real, of 2 to
+            5 dimensions.
+        axes
+            One letter for each dimension: T (time) and S are samples, C
+            channels, Z, Y, X space. None for the image's own, else a guess from
+            the shape, which `axes` of the result tells.
+        config
+            None for the defaults.
+
+        Raises
+        ------
+        AxesError
+            If the axes do not fit the shape.
+        ImageError
+            If the image is constant, too small, or holds NaN or infinite
+            values.
+
+        Examples
+        --------
+        >>> from napari_noise2self import api
+        >>> image = np.random.default_rng(0).normal(size=(5, 48, 64))
+        >>> api.Denoiser.for_image(image).axes
+        'TYX'
+        """
+        denoiser: Self = last_result(cls.for_image_iter(image, axes, config))
+        return denoiser
+
+    @classmethod
+    def for_image_iter(
+        cls, image: Any, axes: str | None = None, config: TrainingConfig | None = None
+    ) -> Iterator[Progress]:
+        """Do what :meth:`for_image` does, event by event; the last one's `result` is the denoiser.
+
+        Yields
+        ------
+        Progress
+            ``stage="analyse"``.
+        """
+        config = config or TrainingConfig()
+        stack = Stack.of(image, axes)
+        check_size(stack)
+        started = time.perf_counter()
+        for progress in Normalization.fit_iter(stack):
+            if progress.result is None:
+                yield progress
+            else:
+                normalization = progress.result
+        footprint, noise = config.footprint, "the hole was given"
+        if footprint is None:
+            correlation = noise_correlation(stack, seed=config.seed)
+            footprint, noise = correlation.footprint, correlation.sentence
+        elif len(footprint) != len(stack.spatial):
+            raise ConfigError(
+                f"footprint={footprint} has {len(footprint)} widths and the image "
+                f'{len(stack.spatial)} spatial axes ("{stack.spatial_axes}"); give one for each'
+            )
+        denoiser = cls(
+            network=nn.Identity(),
+            method=Noise2Self(Grid.for_footprint(footprint, config.stride)),
+            normalization=normalization,
+            axes=stack.axes,
+            config=config,
+            record=TrainingRecord(image=stack.understood, noise=noise),
+        )
+        denoiser.network = denoiser.build()
+        yield Progress(
+            stage="analyse",
+            step=progress.steps,
+            steps=progress.steps,
+            seconds=time.perf_counter() - started,
+            seconds_left=0.0,
+            notice=noise if any(width > 1 for width in footprint) else None,
+            result=denoiser,
+        )
+
+    def predict(
+        self,
+        image: Any,
+        axes: str | None = None,
+        output: Output = "best",
+        *,
+        device: str | None = None,
+        out: Any = None,
+        tile: tuple[int, ...] | None = None,
+    ) -> NDArray[np.float32]:
+        """Denoise an image.
+
+        Parameters
+        ----------
+        image
+            `Image` or array-like of the denoiser's channels and
+            dimensionality; it need not be the image that was trained on.
+        axes
+            Axes of `image`; None for its own, else the denoiser's.
+        output
+            ``"best"``, or ``"j-invariant"`` for the strict gather, in which no
+            pixel's value depends on its own noise.
+        device
+            Where to compute; None for the configuration's, else the fastest.
+        out
+            Array of the image's shape that accepts assignment (a memory map, a
+            zarr array) to write into; None for a new float32 array.
+        tile
+            Extent of a tile along each spatial axis; None takes it from the
+            memory that is free.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 (or `out`), the image's shape, in its intensity units.
+
+        Raises
+        ------
+        NotTrainedError
+            If the denoiser has not been trained.
+        ModelMismatchError
+            If the image does not fit.
+        DeviceMemoryError
+            If the device runs out of memory with the smallest tile.
+
+        Examples
+        --------
+        >>> from napari_noise2self import api
+        >>> image = np.random.default_rng(0).normal(100, 10, (64, 64)).astype("float32")
+        >>> denoiser = api.Denoiser.for_image(image)
+        >>> for _ in api.train(denoiser, image, api.TrainingConfig(steps=2, width=4)):
+        ...     pass
+        >>> denoiser.predict(image, output="j-invariant").shape
+        (64, 64)
+        """
+        result: NDArray[np.float32] = last_result(
+            self.predict_iter(image, axes, output, device=device, out=out, tile=tile)
+        )
+        return result
+
+    def predict_iter(
+        self,
+        image: Any,
+        axes: str | None = None,
+        output: Output = "best",
+        *,
+        device: str | None = None,
+        out: Any = None,
+        tile: tuple[int, ...] | None = None,
+    ) -> Iterator[Progress]:
+        """Do what :meth:`predict` does, event by event; the last one's `result` is the output.
+
+        Give `out` to keep the finished tiles when the iterator is closed early.
+
+        Yields
+        ------
+        Progress
+            ``stage="predict"``, one event for each pass of each tile.
+        """
+        return predict_iter(self, image, axes, output, device=device, out=out, tile=tile)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the denoiser to one ``.safetensors`` file, all of it or nothing.
+
+        Raises
+        ------
+        ModelFileError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> from napari_noise2self import api
+        >>> image = np.random.default_rng(0).normal(size=(64, 64))
+        >>> denoiser = api.Denoiser.for_image(image)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "model.safetensors"
+        ...     denoiser.save(path)
+        ...     api.Denoiser.load(path).axes
+        'YX'
+        """
+        tensors, header = self.to_state()
+        write_model(path, tensors, header)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Self:
+        """Read a denoiser from a file; nothing in the file is executed.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is missing, is no model, is damaged, or is of a newer
+            format; the message says which and what would help.
+
+        See Also
+        --------
+        save : with an example.
+        """
+        tensors, header = read_model(path)
+        return cls.from_state(tensors, header)
