@@ -1,0 +1,185 @@
+"""The options of the command line: what they are called, what they say, what they mean.
+
+Their defaults are those of `TrainingConfig`; None stands for "not given".
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ..core.config import PRESETS, Output, TrainingConfig
+
+PixelType = Literal["same", "float32", "uint8", "uint16"]
+
+_DEFAULT = TrainingConfig()
+_STEPS = ", ".join(f"{name} {TrainingConfig.preset(name).steps}" for name in PRESETS)
+_PRESET = next(name for name in PRESETS if TrainingConfig.preset(name) == _DEFAULT)
+
+_TRAINING, _RESULT, _SCREEN = "Training", "Result", "Screen"
+
+OneImage = Annotated[
+    Path,
+    typer.Argument(
+        metavar="IMAGE",
+        help="Noisy image: TIFF, OME-Zarr, .npy, PNG.",
+        exists=True,
+        show_default=False,
+    ),
+]
+Images = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IMAGE",
+        help="Noisy images: TIFF, OME-Zarr, .npy, PNG.",
+        exists=True,
+        show_default=False,
+    ),
+]
+Axes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LETTERS",
+        help="What each dimension is, in order: T time, S samples, C channels, Z, Y, X; "
+        "for example TCYX.",
+        show_default="from the file, else from the shape",
+    ),
+]
+FillNan = Annotated[
+    bool,
+    typer.Option("--fill-nan", help="Replace pixels that are NaN or infinite by their neighbours."),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(PRESETS),
+        help="How long to train: a quick look, a good result, the best one.",
+        show_default=_PRESET,
+        rich_help_panel=_TRAINING,
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Training steps; fewer are made if the result stops getting better.",
+        show_default=f"the preset's: {_STEPS}",
+        rich_help_panel=_TRAINING,
+    ),
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Stop training after this time, whatever the steps.",
+        show_default="no limit",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Start of the random numbers: the same seed gives the same result.",
+        show_default=str(_DEFAULT.seed),
+        rich_help_panel=_TRAINING,
+    ),
+]
+Footprint = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZES",
+        help="Hole that hides a pixel, odd sizes along (Z,) Y, X: 1x1 if the noise differs from "
+        "pixel to pixel, 5x5 if it comes in blobs, 1x9 if in horizontal streaks.",
+        show_default="measured on the noise",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Where to compute: cpu, cuda, cuda:1, mps.",
+        show_default="the fastest there is",
+    ),
+]
+OutputKind = Annotated[
+    Output,
+    typer.Option(
+        help="best: the finest result. j-invariant: each pixel estimated without looking at it, "
+        "for statistics that ask for it.",
+        rich_help_panel=_RESULT,
+    ),
+]
+DType = Annotated[
+    PixelType,
+    typer.Option(
+        help="Pixel type of the result; whole numbers are rounded and clipped. "
+        "same: that of the image.",
+        rich_help_panel=_RESULT,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print one JSON object on standard output, for scripts.",
+        rich_help_panel=_SCREEN,
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="Show nothing but errors (and --json).", rich_help_panel=_SCREEN
+    ),
+]
+Debug = Annotated[
+    bool,
+    typer.Option("--debug", help="Show where an error comes from.", rich_help_panel=_SCREEN),
+]
+
+
+def training_config(
+    *,
+    preset: str | None = None,
+    steps: int | None = None,
+    time_limit: float | None = None,
+    seed: int | None = None,
+    footprint: str | None = None,
+    device: str | None = None,
+) -> TrainingConfig:
+    """Return the configuration that the options ask for.
+
+    Raises
+    ------
+    ConfigError
+        If a value is out of its range, or there is no such preset.
+    typer.BadParameter
+        If the footprint is not written as sizes.
+
+    Examples
+    --------
+    >>> training_config(preset="fast", footprint="5x5").footprint
+    (5, 5)
+    """
+    changes: dict[str, Any] = {
+        "steps": steps,
+        "time_limit": time_limit,
+        "seed": seed,
+        "device": device,
+        "footprint": None if footprint is None else _sizes(footprint),
+    }
+    config = _DEFAULT if preset is None else TrainingConfig.preset(preset)
+    return replace(config, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(size) for size in text.lower().replace(",", "x").split("x"))
+    except ValueError:
+        raise typer.BadParameter(
+            f'footprint "{text}": expected sizes such as 5x5, or 1x5x5 for a volume'
+        ) from None

@@ -1,0 +1,166 @@
+"""What the verbs have in common: read, train, denoise, keep what Ctrl-C leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..core.config import Output, TrainingConfig
+from ..core.errors import ConfigError, ImageFileError, ModelFileError
+from .exits import Interrupted
+from .progress import Terminal, in_words
+
+if TYPE_CHECKING:
+    from ..api import Denoiser, Image
+
+
+def make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as reason:
+        raise ImageFileError(
+            f"the folder {folder} cannot be made ({reason.strerror}); choose another"
+        ) from reason
+
+
+def stem(image: Path) -> str:
+    return image.stem.removesuffix(".ome")
+
+
+def targets(images: Sequence[Path], output: Path) -> list[Path]:
+    """Return the file of each result; all of them can be written."""
+    from ..io.images import WRITABLE, check_writable
+
+    if output.suffix.lower() in WRITABLE:
+        if len(images) > 1:
+            raise ConfigError(
+                f"--output {output} is one file, for {len(images)} images; name a folder"
+            )
+        targets = [output]
+    elif output.suffix and not output.is_dir():
+        raise ConfigError(
+            f"--output {output} is neither a folder that exists nor a file of a kind that is "
+            f"written ({', '.join(WRITABLE)}); write for example {output.with_suffix('.tif').name}"
+        )
+    else:
+        make_folder(output)
+        targets = [output / f"{stem(image)}_denoised.tif" for image in images]
+    for number, (image, target) in enumerate(zip(images, targets, strict=True)):
+        if target in targets[:number]:
+            raise ConfigError(
+                f"{images[targets.index(target)]} and {image} would both be written to {target}; "
+                "rename one of them, or use a folder for each"
+            )
+        if target.exists() and target.samefile(image):
+            raise ConfigError(f"--output {target} is the noisy image itself; choose another name")
+        check_writable(target)
+    return targets
+
+
+def read(
+    path: Path, axes: str | None, fill_nan: bool, screen: Terminal, model: Denoiser | None = None
+) -> Image:
+    """Read an image with its axes settled: asked for, the file's, the model's, or guessed."""
+    from ..core.axes import Stack
+    from ..io.images import read_image
+
+    picture = read_image(path, axes=axes)
+    if fill_nan:
+        from ..core.repair import fill_nan as filled
+
+        picture = replace(picture, data=filled(picture.data))
+    if model is None:
+        stack = Stack.of(picture)
+    else:
+        stack = model.see(picture.data if picture.axes is None else picture)
+    screen.say(f"{path}: {stack.understood}")
+    return replace(picture, axes=stack.axes)
+
+
+def trained(picture: Image, config: TrainingConfig, screen: Terminal, kept: Path) -> Denoiser:
+    """Train on an image; after Ctrl-C the best model so far is in the file `kept`."""
+    from .. import api
+
+    analysed = screen.follow(api.Denoiser.for_image_iter(picture, config=config))
+    if analysed.interrupted:
+        raise KeyboardInterrupt
+    denoiser: Denoiser = analysed.result
+    if screen.follow(api.train(denoiser, picture, config)).interrupted:
+        _keep(denoiser, kept)
+    return denoiser
+
+
+def denoised(
+    denoiser: Denoiser,
+    picture: Image,
+    screen: Terminal,
+    *,
+    output: Output = "best",
+    device: str | None = None,
+    kept: Path | None = None,
+) -> Image:
+    """Denoise an image; after Ctrl-C a model that was just trained is in the file `kept`."""
+    events = denoiser.predict_iter(picture, output=output, device=device)
+    outcome = screen.follow(events)
+    if outcome.interrupted and kept is not None:
+        _keep(denoiser, kept)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    return replace(picture, data=outcome.result)
+
+
+def _keep(denoiser: Denoiser, path: Path) -> NoReturn:
+    if not denoiser.trained:
+        raise KeyboardInterrupt
+    denoiser.save(path)
+    steps = denoiser.record.steps
+    raise Interrupted(
+        f"the best model of {steps} steps is kept: {path}",
+        {"model": str(path), "training": facts(denoiser)},
+    )
+
+
+def facts(denoiser: Denoiser) -> dict[str, Any]:
+    """Return what a script may want to know about a model."""
+    record = denoiser.record.to_dict()
+    return {"axes": denoiser.axes, "footprint": list(denoiser.footprint), **record}
+
+
+def described(path: Path, header: Mapping[str, Any]) -> str:
+    """Return the header of a model file in words."""
+    try:
+        network, method, record = header["network"], header["method"], header["record"]
+        lines = {
+            "for": f"{network['ndim']}-D images of {network['channels']} channel(s), "
+            f"axes {header['axes']}",
+            "network": f"{network['name']}, width {network['width']}, depth {network['depth']}",
+            "method": f"{method['name']}, footprint {_by(method['footprint'])}, "
+            f"stride {_by(method['stride'])}",
+            "trained on": f"{record['image']}; {record['device']}",
+            "training": in_short(record),
+            "saved by": f"napari-noise2self {header['package_version']}, "
+            f"format {header['format_version']}",
+        }
+    except (KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"{path}: its header is incomplete ({type(error).__name__}: {error}); "
+            "copy the file again from its source, or train again"
+        ) from error
+    return "\n".join([str(path), *(f"  {name:<11} {text}" for name, text in lines.items())])
+
+
+def in_short(record: Mapping[str, Any]) -> str:
+    """Return a training record in words."""
+    text = (
+        f"{record['steps']} steps in {in_words(record['seconds'])}, the best {record['best_step']}"
+    )
+    losses = record["validation_loss"], record["baseline_loss"]
+    if None in losses:
+        return text
+    return text + "; held-out loss {:.4g} (average of the neighbours {:.4g})".format(*losses)
+
+
+def _by(sizes: Sequence[int]) -> str:
+    return " x ".join(str(size) for size in sizes)

@@ -1,0 +1,313 @@
+"""The same verbs for the terminal: demo, train, denoise, info.
+
+Only what ``--help`` needs is imported at the top; the verb that needs torch
+loads it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import __version__
+from ._terminal import options, work
+from ._terminal.exits import EPILOG, FAILED, complain, report, verb
+from ._terminal.progress import in_words, terminal
+from .core.errors import ConfigError, ImageFileError, Noise2SelfError
+
+if TYPE_CHECKING:
+    pass
+
+app = typer.Typer(
+    name="napari-noise2self",
+    help="Denoise microscopy images with a network trained on the noisy image itself.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: the entry point ``napari-noise2self``.
+
+    Parameters
+    ----------
+    arguments
+        What follows the program's name; None for those it was called with.
+
+    Examples
+    --------
+    >>> main(["--version"])
+    0.1.0
+    0
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # no file name may stop the work
+    try:
+        app(arguments, prog_name="napari-noise2self")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _everything(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=EPILOG)
+@verb
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the files.")
+    ] = Path("noise2self-demo"),
+    preset: options.Preset = None,
+    steps: options.Steps = None,
+    time_limit: options.TimeLimit = None,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Denoise a sample image whose truth is known, and draw the comparison.
+
+    Writes noisy.tif, denoised.tif, demo.safetensors (the model) and
+    comparison.png. The sample is synthetic: cells seen with few photons.
+    """
+    config = options.training_config(
+        preset=preset, steps=steps, time_limit=time_limit, seed=seed, device=device
+    )
+    names = ("noisy.tif", "denoised.tif", "demo.safetensors", "comparison.png")
+    noisy_file, denoised_file, model_file, figure_file = (output / name for name in names)
+    with terminal(quiet=quiet) as screen:
+        work.make_folder(output)
+        from . import api
+        from .figures import comparison, psnr
+        from .io.files import replacing
+        from .samples import cells
+
+        sample = cells()
+        noisy, truth = sample.noisy, sample.truth.data
+        api.write_image(noisy_file, noisy)
+        started = time.perf_counter()
+        denoiser = work.trained(noisy, config, screen, model_file)
+        denoiser.save(model_file)
+        clean = work.denoised(denoiser, noisy, screen, device=device, kept=model_file)
+        seconds = time.perf_counter() - started
+        api.write_image(denoised_file, clean)
+        pixel = noisy.scale[-1] if noisy.scale else None
+        with replacing(figure_file, ImageFileError) as part:
+            figure = comparison(noisy.data, clean.data, truth, pixel_size=pixel)
+            figure.savefig(part, dpi="figure", format="png")
+    before, after = psnr(truth, noisy.data), psnr(truth, clean.data)
+    low, high = float(truth.min()), float(truth.max())
+    report(
+        {
+            "output": str(output),
+            "files": list(names),
+            "psnr_noisy": before,
+            "psnr_denoised": after,
+            "truth_range": [low, high],
+            "seconds": seconds,
+            "training": work.facts(denoiser),
+            "notices": screen.notices,
+        },
+        f"noisy     {before:.2f} dB\n"
+        f"denoised  {after:.2f} dB ({after - before:+.2f} dB) in {in_words(seconds)}\n"
+        f"PSNR at the range of the truth, {low:.0f} to {high:.0f}; nothing rescaled or clipped.\n"
+        f"In {output}: {', '.join(names)}",
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+@app.command(epilog=EPILOG)
+@verb
+def train(
+    image: options.OneImage,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="MODEL", help="File for the model, .safetensors."),
+    ],
+    axes: options.Axes = None,
+    fill_nan: options.FillNan = False,
+    preset: options.Preset = None,
+    steps: options.Steps = None,
+    time_limit: options.TimeLimit = None,
+    seed: options.Seed = None,
+    footprint: options.Footprint = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Train on a noisy image and save the model, to use it on images of the same kind.
+
+    Ctrl-C ends the training early: the best model so far is saved.
+    """
+    config = options.training_config(
+        preset=preset,
+        steps=steps,
+        time_limit=time_limit,
+        seed=seed,
+        footprint=footprint,
+        device=device,
+    )
+    if output.suffix.lower() != ".safetensors":
+        raise ConfigError(
+            f"--output {output}: a model is a .safetensors file; "
+            f"write for example --output {output.with_suffix('.safetensors').name}"
+        )
+    with terminal(quiet=quiet) as screen:
+        from .io.models import check_model_target
+
+        check_model_target(output)
+        picture = work.read(image, axes, fill_nan, screen)
+        denoiser = work.trained(picture, config, screen, output)
+        denoiser.save(output)
+    report(
+        {
+            "image": str(image),
+            "model": str(output),
+            "training": work.facts(denoiser),
+            "notices": screen.notices,
+        },
+        f"{output}: {work.in_short(denoiser.record.to_dict())}",
+        as_json=as_json,
+        quiet=quiet,
+    )
+
+
+@app.command(epilog=EPILOG)
+@verb
+def denoise(
+    images: options.Images,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="File for the result (.tif, .ome.tif, .npy, .zarr), or a folder, where each "
+            "result is called like its image with _denoised.tif at the end.",
+        ),
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Model from the verb train.",
+            show_default="train on each image itself",
+        ),
+    ] = None,
+    axes: options.Axes = None,
+    fill_nan: options.FillNan = False,
+    output_kind: options.OutputKind = "best",
+    dtype: options.DType = "float32",
+    preset: options.Preset = None,
+    steps: options.Steps = None,
+    time_limit: options.TimeLimit = None,
+    seed: options.Seed = None,
+    footprint: options.Footprint = None,
+    device: options.Device = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Denoise one image or many, each by itself or all with one trained model.
+
+    Axes, pixel size and units are kept. Where one image of many cannot be
+    denoised, the others still are, and the exit code is 1.
+    """
+    config = options.training_config(
+        preset=preset,
+        steps=steps,
+        time_limit=time_limit,
+        seed=seed,
+        footprint=footprint,
+        device=device,
+    )
+    if model is not None and config != options.training_config(device=device):
+        raise ConfigError(
+            "--model is applied as it was trained; drop --model to train anew, or the options "
+            "under Training"
+        )
+    results: list[dict[str, Any]] = []
+    with terminal(quiet=quiet) as screen:
+        targets = work.targets(images, output)
+        from . import api
+        from .io.images import check_writable
+
+        loaded = None if model is None else api.Denoiser.load(model)
+        for image, target in zip(images, targets, strict=True):
+            facts: dict[str, Any] = {"image": str(image), "output": str(target)}
+            results.append(facts)
+            started = time.perf_counter()
+            try:
+                picture = work.read(image, axes, fill_nan, screen, loaded)
+                pixels = picture.data.dtype if dtype == "same" else dtype
+                check_writable(target, dtype=pixels)
+                kept = target.with_name(f"{work.stem(image)}_interrupted.safetensors")
+                denoiser = loaded or work.trained(picture, config, screen, kept)
+                clean = work.denoised(
+                    denoiser,
+                    picture,
+                    screen,
+                    output=output_kind,
+                    device=device,
+                    kept=None if loaded else kept,
+                )
+                api.write_image(target, clean, dtype=pixels)
+            except Noise2SelfError as error:
+                if len(images) == 1 or debug:
+                    raise
+                complain(f"error: {image}: {error}")
+                facts["error"] = str(error)
+                continue
+            facts |= {"seconds": time.perf_counter() - started, "training": work.facts(denoiser)}
+            if not as_json:
+                report({}, f"{target} ({in_words(facts['seconds'])})", quiet=quiet)
+    failed = sum("error" in facts for facts in results)
+    if as_json:
+        report({"images": results, "notices": screen.notices}, as_json=True)
+    if failed:
+        complain(f"{failed} of {len(images)} images could not be denoised")
+        raise typer.Exit(FAILED)
+
+
+@app.command(epilog=EPILOG)
+@verb
+def info(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model file.", show_default=False)],
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Say what a model is for, and how it was trained."""
+    from .io.models import read_header
+
+    header = read_header(model)
+    report(header, work.described(model, header), as_json=as_json, quiet=quiet)
