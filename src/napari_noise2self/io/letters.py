@@ -14,7 +14,11 @@ from typing import Any
 from ..core.axes import SAMPLES, Image, check_axes, guess_axes
 from .units import PIXEL
 
-UNKNOWN = "?"
+UNNAMED = "?"
+"""An axis of which the file says nothing."""
+
+OTHER = "#"
+"""An axis that is none of ours: a tile, an angle, a phase; its positions are samples."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,8 @@ class Found:
     data
         Array-like with every dimension, those of length 1 included.
     axes
-        One letter for each dimension, ``"?"`` where the file leaves an axis
-        unnamed; None if it is a bare array.
+        One letter for each dimension, `UNNAMED` and `OTHER` among them; None if
+        it is a bare array.
     sizes
         Pixel size and unit of the axes where they are known.
     """
@@ -58,7 +62,7 @@ def settle(found: Found, name: str, axes: str | None = None) -> Image:
         data, letters = _without_singletons(data, letters)
     if axes is not None:
         letters = check_axes(_shape(data), axes)
-    elif UNKNOWN in letters:
+    elif UNNAMED in letters or OTHER in letters:
         data, letters = _named(data, letters)
     sizes = [found.sizes.get(letter, (1.0, PIXEL)) for letter in letters]
     return Image(
@@ -79,16 +83,15 @@ def _without_singletons(data: Any, letters: str) -> tuple[Any, str]:
 
 
 def _named(data: Any, letters: str) -> tuple[Any, str]:
-    """Give every unnamed axis a letter."""
-    unnamed = letters.count(UNKNOWN)
-    for pixel in ("YX", "YXC"):
-        if letters == UNKNOWN * unnamed + pixel and len(letters) <= 5:
-            return data, guess_axes(_shape(data), rgb=pixel == "YXC")
+    """Give every axis one of our letters."""
+    lead = letters.rstrip("YXC")
+    if lead == UNNAMED * len(lead) and letters[len(lead) :] in ("YX", "YXC") and len(letters) <= 5:
+        return data, guess_axes(_shape(data), rgb=letters.endswith("C"))
     free = [letter for letter in SAMPLES if letter not in letters]
-    if unnamed <= len(free):
+    if sum(a in UNNAMED + OTHER for a in letters) <= len(free):
         names = iter(free)
-        return data, "".join(next(names) if a == UNKNOWN else a for a in letters)
-    many = [i for i, a in enumerate(letters) if a in SAMPLES + UNKNOWN]
+        return data, "".join(next(names) if a in UNNAMED + OTHER else a for a in letters)
+    many = [i for i, a in enumerate(letters) if a in SAMPLES + UNNAMED + OTHER]
     rest = [i for i in range(len(letters)) if i not in many]
     samples = math.prod(data.shape[i] for i in many)
     merged = data.transpose(many + rest).reshape((samples, *(data.shape[i] for i in rest)))

@@ -19,7 +19,7 @@ from ..core.axes import Stack, check_axes
 from ..core.errors import ImageFileError
 from .files import check_folder, replacing_folder
 from .lazy import as_dask
-from .letters import UNKNOWN, Found
+from .letters import OTHER, Found
 from .units import PIXEL, canonical, pixel_sizes
 
 ORDER = "TSCZYX"
@@ -117,7 +117,7 @@ def _letter(axis: Mapping[str, Any]) -> str:
     name = str(axis["name"]).upper()
     if name in ORDER:
         return name
-    return {"time": "T", "channel": "C"}.get(str(axis.get("type")), UNKNOWN)
+    return {"time": "T", "channel": "C"}.get(str(axis.get("type")), OTHER)
 
 
 def check_zarr_target(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from ..core.axes import CHANNEL, SAMPLES, Stack
 from ..core.errors import ImageError, ImageFileError
 from .lazy import LAZY_BYTES, as_dask
-from .letters import UNKNOWN, Found
+from .letters import OTHER, UNNAMED, Found
 from .pictures import without_constant_alpha
 from .tiff_scale import Sizes, imagej_metadata, ome_metadata, read_sizes
 
@@ -35,11 +36,9 @@ _IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
 _LOSSY = {6, 7, 33003, 33005, 33007, 34712, 34892, 34927, 50001}  # JPEG and its kin, WebP
 
 _ALPHA = {1, 2}  # extra samples that are opacity
-_DAMAGE = (  # what tifffile logs when it reads on without the missing part
-    "invalid page offset",
-    "invalid offset to page",
-    "corrupted tag list of page",
-    "corrupted file",
+_DAMAGE = re.compile(  # what tifffile logs when it reads on without the missing part
+    "invalid page offset|invalid offset to page|corrupted tag list of page|corrupted file"
+    "|TiffTag 270 .*invalid value offset"  # the description, which holds the axes
 )
 
 _log = logging.getLogger(__name__)
@@ -73,7 +72,7 @@ def read_tiff(path: Path) -> Found:
         if isinstance(data, da.Array):
             opened.pop_all()  # the file is closed once nothing reads from it any more
     for complaint in complaints:
-        if any(sign in complaint for sign in _DAMAGE):
+        if _DAMAGE.search(complaint):
             raise _truncated(path, complaint)
         _log.warning("%s: %s", path, complaint)
     return found
@@ -177,8 +176,9 @@ def _lettered(data: Any, series: tifffile.TiffPageSeries, sizes: Sizes) -> Found
             data = data[(slice(None),) * letters.index(drop) + (0,)]
             letters = letters.replace(drop, "")
         # beside colours, channels are samples of their own
-        letters = letters.replace("C", UNKNOWN).replace("S", CHANNEL) if "S" in letters else letters
-    return Found(data, "".join(a if a in "TCZYX" else UNKNOWN for a in letters), sizes)
+        letters = letters.replace("C", OTHER).replace("S", CHANNEL) if "S" in letters else letters
+    ours = {"I": UNNAMED, "Q": UNNAMED, **{a: a for a in "TCZYX"}}
+    return Found(data, "".join(ours.get(a, OTHER) for a in letters), sizes)
 
 
 def check_tiff_dtype(dtype: np.dtype[Any]) -> None:
