@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .axes import Stack
-from .flatness import EDGE, sample_runs, windows_of_blocks
+from .flatness import EDGE, neighbour_axes, sample_runs, windows_of_blocks
 from .spectrum import PATCHY, AxisCorrelation, across_planes, in_plane, unknown
 
 JOINS = 0.2
@@ -96,15 +96,12 @@ def noise_correlation(stack: Stack, *, seed: int = 0) -> NoiseCorrelation:
     >>> noise_correlation(Stack.of(smoothed)).footprint
     (1, 5)
     """
-    axes = [a for a in stack.sample_axes if stack.data.shape[stack.axes.index(a)] > 1]
-    if "Z" in stack.axes and stack.spatial[0] > 1:
-        axes.append("Z")
     if min(stack.spatial[-2:]) < EDGE:
         nothing: tuple[tuple[AxisCorrelation, ...], ...] = ((),) * stack.channels
         return NoiseCorrelation(nothing, nothing, stack.spatial_axes, (0,) * stack.channels)
 
     # Along the sample axes first: the spatial correlation is taken from the first pass.
-    runs = {a: sample_runs(stack, a, seed=seed) for a in axes or ("",)}
+    runs = {a: sample_runs(stack, a, seed=seed) for a in neighbour_axes(stack) or ("",)}
     found = [_channel(stack.spatial_axes, runs, c) for c in range(stack.channels)]
     return NoiseCorrelation(
         channels=tuple(f[0] for f in found),

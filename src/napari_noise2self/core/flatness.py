@@ -10,6 +10,7 @@ like there. Every estimate of the noise in this package starts here.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,8 +40,8 @@ RUN = 4
 FLAT = 0.2
 """Share of the blocks of a stratum that is taken as flat."""
 
-STRATA = 8
-"""Strata of brightness: noise depends on the signal, so flatness is ranked within one."""
+STRATA = tuple(np.linspace(0, 1, 9).tolist())
+"""Strata of brightness, as quantiles: noise depends on the signal, so flatness is ranked within."""
 
 FEWEST = 24
 """A stratum holds at least this many flat blocks, unless the image is too small for it."""
@@ -56,6 +57,12 @@ def _cosines() -> NDArray[np.float64]:
 
 COSINES = _cosines()
 """Row v holds the v-th cosine, of unit length."""
+
+
+def neighbour_axes(stack: Stack) -> str:
+    """Return the axes, apart from Y and X, along which a plane has neighbours."""
+    sizes = dict(zip(stack.axes, stack.data.shape, strict=True))
+    return "".join(a for a in (*stack.sample_axes, "Z") if sizes.get(a, 1) > 1)
 
 
 def sample_runs(
@@ -167,16 +174,18 @@ class Blocks:
         Cosine coefficients, shape (planes, rows, columns, `EDGE`, `EDGE`).
     brightness
         Mean of each block, shape (planes, rows, columns).
-    roughness
-        Energy of the low coefficients of a block and of its four neighbours:
-        low where the image is flat.
+    low
+        Mean energy of the low coefficients of each block.
+    around
+        The same, over the four neighbours that share no pixel with the block.
     usable
         Blocks that are finite and not constant.
     """
 
     values: NDArray[np.float32]
     brightness: NDArray[np.floating]
-    roughness: NDArray[np.floating]
+    low: NDArray[np.float32]
+    around: NDArray[np.floating]
     usable: NDArray[np.bool_]
 
     @classmethod
@@ -190,8 +199,6 @@ class Blocks:
         if brightness is None:
             brightness = values[..., 0, 0] / np.float32(EDGE)
         low = low_energy(values)
-        # Neighbours that share no pixel with the block. Ranking by them alone would
-        # leave its own pixels untouched; ranking by itself alone finds edges best.
         apart = EDGE // STEP
         padded = np.pad(low, ((0, 0), (apart, apart), (apart, apart)), mode="edge")
         around = (
@@ -199,27 +206,53 @@ class Blocks:
             + padded[:, 2 * apart :, apart:-apart]
             + padded[:, apart:-apart, : -2 * apart]
             + padded[:, apart:-apart, 2 * apart :]
-        )
+        ) / 4
         high = np.square(values[..., HALF:, HALF:]).sum((-2, -1))
         rounding = np.square(brightness) * 1e-10  # what float32 makes of a constant block
         usable = np.isfinite(low) & np.isfinite(brightness) & (high > rounding)
-        return cls(values, brightness, low + around / 2, usable)
+        return cls(values, brightness, low, around, usable)
 
-    def flat(self) -> list[NDArray[np.intp]]:
-        """Return, for each stratum of brightness, the flat indices of its flattest blocks."""
+    @classmethod
+    def of_differences(cls, values: NDArray[np.float32]) -> Blocks | None:
+        """Rank the differences of neighbouring planes, scaled to the noise of one plane.
+
+        Structure that stays in its place drops out. `values` has the shape
+        (windows, run, rows, columns, EDGE, EDGE); None if a run is one plane.
+        """
+        pairs = values.shape[1] // 2
+        if not pairs:
+            return None
+        first, second = values[:, : 2 * pairs : 2], values[:, 1 : 2 * pairs : 2]
+        difference = ((first - second) * np.float32(np.sqrt(0.5))).reshape(-1, *values.shape[2:])
+        brightness = (first + second)[..., 0, 0].reshape(difference.shape[:3]) / (2 * EDGE)
+        return cls.of(difference, brightness)
+
+    def flat(
+        self, strata: Sequence[float] = STRATA, *, unbiased: bool = False
+    ) -> list[NDArray[np.intp]]:
+        """Return, for each stratum of brightness, the flat indices of its flattest blocks.
+
+        Parameters
+        ----------
+        strata
+            Quantiles of the brightness that bound the strata.
+        unbiased
+            Rank a block by its neighbours alone, so that what its own pixels
+            hold has no say; ranking by both finds edges better.
+        """
         places = np.flatnonzero(self.usable)
+        if not len(places):
+            return []
         level = self.brightness.ravel()[places]
-        rough = self.roughness.ravel()[places]
+        rough = (self.around if unbiased else self.low + 2 * self.around).ravel()[places]
         # A block beside a NaN has no roughness: it comes last.
         rough = np.where(np.isfinite(rough), rough, np.inf)
         fewest = max(1, min(FEWEST, len(places) // 2))
-        count = int(np.clip(len(places) * FLAT // fewest, 1, STRATA))
-        if not len(places):
-            return []
-        edges = np.quantile(level, np.linspace(0, 1, count + 1)[1:-1])
-        stratum = np.searchsorted(edges, level, side="right")
+        if len(places) * FLAT < fewest * (len(strata) - 1):  # a small image: fewer strata
+            strata = np.linspace(0, 1, max(1, int(len(places) * FLAT // fewest)) + 1).tolist()
+        stratum = np.searchsorted(np.quantile(level, strata[1:-1]), level, side="right")
         flat = []
-        for k in range(count):
+        for k in range(len(strata) - 1):
             here = np.flatnonzero(stratum == k)
             if len(here) >= fewest:
                 take = max(fewest, int(FLAT * len(here)))

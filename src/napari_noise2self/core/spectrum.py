@@ -157,9 +157,7 @@ def _patchiness(values: NDArray[np.float32]) -> float:
     return float(power.sum(1).var() / (2 * np.square(power.mean(0)).sum()))
 
 
-def in_plane(
-    values: NDArray[np.float32],
-) -> tuple[list[AxisCorrelation], int]:
+def in_plane(values: NDArray[np.float32]) -> tuple[list[AxisCorrelation], int]:
     """Measure along Y and X, on the planes or on their differences, whichever is flatter.
 
     Parameters
@@ -174,11 +172,7 @@ def in_plane(
     """
     blocks = Blocks.of(values.reshape(-1, *values.shape[2:]))
     flat = _flat(blocks)
-    if (pairs := values.shape[1] // 2) and flat:
-        first, second = values[:, : 2 * pairs : 2], values[:, 1 : 2 * pairs : 2]
-        difference = ((first - second) * np.float32(math.sqrt(0.5))).reshape(-1, *values.shape[2:])
-        brightness = (first + second)[..., 0, 0].reshape(difference.shape[:3]) / (2 * EDGE)
-        differences = Blocks.of(difference, brightness)
+    if flat and (differences := Blocks.of_differences(values)):
         flatter = _flat(differences)
         if flatter and _median(flatter, "structure") < _median(flat, "structure"):
             blocks, flat = differences, flatter
@@ -239,7 +233,17 @@ def _lag_matrix() -> NDArray[np.float64]:
     return matrix
 
 
-_SOLVE = np.linalg.pinv(_lag_matrix()[1:])
+_LAG_MATRIX = _lag_matrix()
+_SOLVE = np.linalg.pinv(_LAG_MATRIX[1:])
+
+
+def high_share(found: AxisCorrelation) -> float:
+    """Return the power of the high coefficients along an axis over the noise variance.
+
+    1 for white noise, less where neighbours are alike.
+    """
+    rho = np.array([1.0, *found.rho, *[0.0] * LAGS])[: LAGS + 1]
+    return float(np.clip((_LAG_MATRIX[HALF:] @ rho).mean(), 0.01, None))
 
 
 def _covariance(power: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,270 @@
+"""The noise level of an image and how it grows with the signal, from the image alone.
+
+Shot noise and read noise together have the variance
+
+    variance(signal) = gain * signal + intercept,
+
+with the gain in grey levels per photon and the intercept the read noise's
+variance less gain times the black level. The high cosine coefficients of flat
+blocks give the variance at each brightness. Structure can only add to it, so
+that the line is laid along the lower edge of the points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .axes import Stack
+from .clipping import without_clipped
+from .correlation import NoiseCorrelation, noise_correlation
+from .errors import ImageError
+from .flatness import EDGE, HALF, Blocks, neighbour_axes, sample_runs, windows_of_blocks
+from .spectrum import AxisCorrelation, high_share
+
+STRATA = (*np.linspace(0, 0.9, 19).tolist(), 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 1)
+"""Quantiles of the brightness at which the variance is taken: bright pixels are rare."""
+
+TOLERANCE = 0.03
+"""Relative deviation from the line that is taken for granted."""
+
+FITS = 0.5
+"""Share of the levels that must lie on the line for it to be trusted."""
+
+WEAK = 0.15
+"""Correlation of neighbours above which fine structure may have a share in the variance."""
+
+_ABOVE = 9.0  # loss at which a level above the line is structure: beyond, it counts no more
+_BELOW = 100.0  # a level below the line has no excuse, save saturation
+_OVERLAP = 3.0  # overlapping blocks count for one in three
+
+
+@dataclass(frozen=True)
+class ChannelNoise:
+    """Noise of one channel; all in the units of the image.
+
+    Attributes
+    ----------
+    gain
+        Growth of the variance with the signal; 0.0 for noise that does not
+        depend on the signal.
+    intercept
+        Variance where the signal is zero, as the line has it; negative where
+        the image has a black level above zero.
+    signal, variance, error
+        The levels measured: mean of the flat blocks, variance of the noise and
+        its standard error.
+    fits
+        Share of these levels that lie on the line.
+    caution
+        Why the estimate cannot be trusted; None if it can.
+    """
+
+    gain: float
+    intercept: float
+    signal: tuple[float, ...]
+    variance: tuple[float, ...]
+    error: tuple[float, ...]
+    fits: float
+    caution: str | None
+
+    @property
+    def black_level(self) -> float | None:
+        """Signal at which the line meets zero; None if it does not above zero."""
+        return -self.intercept / self.gain if self.gain > 0 > self.intercept else None
+
+
+@dataclass(frozen=True)
+class NoiseLevel:
+    """Noise of every channel, as `estimate_noise` found it.
+
+    Attributes
+    ----------
+    channels
+        One `ChannelNoise` for each channel.
+    """
+
+    channels: tuple[ChannelNoise, ...]
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the estimate can be relied on in every channel."""
+        return all(c.caution is None for c in self.channels)
+
+    def variance(self, signal: ArrayLike, channel: int = 0) -> NDArray[np.float32]:
+        """Return the variance of the noise where the noise-free image is `signal`.
+
+        Parameters
+        ----------
+        signal
+            Noise-free values in the units of the image, any shape.
+        channel
+            Index of the channel.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, of the shape of `signal`, above zero: at least a tenth of
+            what it is at the darkest level that was measured.
+        """
+        c = self.channels[channel]
+        floor = np.float32(0.1 * (c.gain * min(c.signal) + c.intercept))
+        line = np.float32(c.gain) * np.asarray(signal, np.float32) + np.float32(c.intercept)
+        return np.asarray(np.maximum(line, floor), np.float32)
+
+    @property
+    def sentence(self) -> str:
+        """The noise in words, for the user."""
+        parts = []
+        for k, c in enumerate(self.channels):
+            name = f"channel {k}: " if len(self.channels) > 1 else ""
+            dark, bright = (float(np.sqrt(self.variance(edge(c.signal), k))) for edge in (min, max))
+            text = f"{name}the noise has a standard deviation of {dark:.3g}"
+            if bright > 1.1 * dark:
+                text += (
+                    f" at a signal of {min(c.signal):.3g}, growing to {bright:.3g} at "
+                    f"{max(c.signal):.3g} (gain {c.gain:.3g})"
+                )
+            parts.append(text + (f"; not to be trusted: {c.caution}" if c.caution else ""))
+        return "; ".join(parts)
+
+
+def estimate_noise(
+    stack: Stack, *, correlation: NoiseCorrelation | None = None, seed: int = 0
+) -> NoiseLevel:
+    """Estimate the variance of the noise as a function of the signal.
+
+    At most some two million pixels per channel are read. Where neighbouring
+    frames or planes are there, their differences are used if they vary less.
+    Saturated pixels are left out.
+
+    Parameters
+    ----------
+    stack
+        The image.
+    correlation
+        What `noise_correlation` found, if that has been measured already.
+    seed
+        Seed of the draw of windows.
+
+    Returns
+    -------
+    NoiseLevel
+        For each channel. Where the noise is correlated its variance is scaled
+        up by what the high frequencies lack, and said not to be trusted.
+
+    Raises
+    ------
+    ImageError
+        If a channel has no place where noise can be measured: constant, all
+        NaN, or smaller than 8 x 8.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_noise2self.core.axes import Stack
+    >>> clean = np.linspace(10, 200, 256) * np.ones((256, 1))
+    >>> noisy = np.random.default_rng(0).poisson(clean) + 5.0
+    >>> noise = estimate_noise(Stack.of(noisy))
+    >>> bool(abs(noise.variance(105) / 100 - 1) < 0.1)
+    True
+
+    References
+    ----------
+    Foi, Trimeche, Katkovnik, Egiazarian: Practical Poissonian-Gaussian noise
+    modeling and fitting for single-image raw-data. IEEE Transactions on Image
+    Processing 17 (2008).
+    """
+    correlation = correlation or noise_correlation(stack, seed=seed)
+    axis = neighbour_axes(stack)[:1]
+    runs = sample_runs(stack, axis, seed=seed) if min(stack.spatial[-2:]) >= EDGE else []
+    found = []
+    for channel in range(stack.channels):
+        planes = without_clipped([run[:, channel] for run in runs])
+        levels = _levels(windows_of_blocks(planes)) if planes else np.zeros((0, 3))
+        if not len(levels):
+            raise ImageError(
+                f"channel {channel} has no place where noise can be measured (constant, "
+                "saturated, not finite, or smaller than 8 x 8); take it out of the image"
+            )
+        found.append(_line(levels, correlation.channels[channel]))
+    return NoiseLevel(tuple(found))
+
+
+def _levels(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Signal, variance and error of each stratum, from the planes or their differences."""
+    frames = _levels_of(Blocks.of(values.reshape(-1, *values.shape[2:])))
+    differences = Blocks.of_differences(values)
+    if differences is None or not len(frames):
+        return frames
+    # Structure adds variance, moving structure does so to the differences.
+    still = _levels_of(differences)
+    return still if len(still) and np.median(still[:, 1]) < np.median(frames[:, 1]) else frames
+
+
+def _levels_of(blocks: Blocks) -> NDArray[np.float64]:
+    energy = np.square(blocks.values[..., HALF:, HALF:], dtype=np.float64).mean((-2, -1)).ravel()
+    brightness = blocks.brightness.ravel().astype(np.float64)
+    levels = []
+    for places in blocks.flat(STRATA, unbiased=True):
+        here = energy[places]
+        error = here.std() / np.sqrt(len(places) / _OVERLAP)
+        levels.append((brightness[places].mean(), here.mean(), error))
+    return np.array(levels).reshape(-1, 3)
+
+
+def _line(levels: NDArray[np.float64], correlation: tuple[AxisCorrelation, ...]) -> ChannelNoise:
+    """Lay the line along the lower edge of the levels."""
+    caution = None
+    in_plane = [c for c in correlation if c.axis != "Z"]
+    if any(c.correlated for c in in_plane):
+        caution = "the noise is correlated from pixel to pixel"
+        for c in in_plane:
+            share = c.line if c.lines else 0.0
+            levels = levels * (1, *2 * [1 / (high_share(c) * (1 - share))])
+    elif any(abs(c.rho[0]) > WEAK for c in in_plane):
+        caution = "even in the flattest places there is structure as fine as the noise"
+    signal, variance, error = levels.T
+    relative = np.sqrt((error / variance) ** 2 + TOLERANCE**2)
+
+    # Every line through two levels, through one with gain 0, through one and the origin.
+    first, second = np.nonzero(signal[:, None] < signal - 1e-6 * np.ptp(signal))
+    slope = (variance[second] - variance[first]) / (signal[second] - signal[first])
+    positive = signal > 0
+    gains = np.concatenate([slope, np.zeros_like(signal), variance[positive] / signal[positive]])
+    intercepts = np.concatenate(
+        [variance[first] - slope * signal[first], variance, np.zeros(positive.sum())]
+    )
+    lines = gains[:, None] * signal + intercepts[:, None]  # (lines, levels)
+    possible = (gains >= 0) & (lines > 0).all(1)
+    gains, intercepts, lines = gains[possible], intercepts[possible], lines[possible]
+    off = (variance - lines) / (lines * relative)
+    loss = np.minimum(off**2, np.where(off > 0, _ABOVE, _BELOW)).sum(1)
+    best = int(np.argmin(loss))
+    gain, intercept = float(gains[best]), float(intercepts[best])
+
+    # Refined by least squares, levels above the line counting less and less.
+    design = np.stack([signal, np.ones_like(signal)], axis=1)
+    for _ in range(20):
+        line = gain * signal + intercept
+        off = (variance - line) / (line * relative)
+        weight = np.where(off > 0, 1 / (1 + off**2 / _ABOVE), 1.0) / (line * relative)
+        fitted = np.linalg.lstsq(design * weight[:, None], variance * weight, rcond=None)[0]
+        if fitted[0] < 0 or (design @ fitted <= 0).any():
+            break
+        gain, intercept = (float(f) for f in fitted)
+    line = gain * signal + intercept
+    fits = float((np.abs(variance - line) < 3 * line * relative).mean())
+    if caution is None and fits < FITS:
+        caution = "the variance does not grow with the signal along a line"
+    return ChannelNoise(
+        gain,
+        intercept,
+        tuple(signal.tolist()),
+        tuple(variance.tolist()),
+        tuple(error.tolist()),
+        fits,
+        caution,
+    )
