@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from .core.axes import Stack
+from .core.axes import Image, Stack
 from .core.config import Output, Progress, TrainingConfig
 from .core.correlation import noise_correlation
 from .core.errors import ConfigError
@@ -101,6 +101,7 @@ class Denoiser(Model):
                 yield progress
             else:
                 normalization = progress.result
+        named = f"{image.name}: " if isinstance(image, Image) else ""
         footprint, noise = config.footprint, "the hole was given"
         if footprint is None:
             correlation = noise_correlation(stack, seed=config.seed)
@@ -116,7 +117,7 @@ class Denoiser(Model):
             normalization=normalization,
             axes=stack.axes,
             config=config,
-            record=TrainingRecord(image=stack.understood, noise=noise),
+            record=TrainingRecord(image=named + stack.understood, noise=noise),
         )
         denoiser.network = denoiser.build()
         yield Progress(
@@ -138,6 +139,7 @@ class Denoiser(Model):
         device: str | None = None,
         out: Any = None,
         tile: tuple[int, ...] | None = None,
+        passes: int | None = None,
     ) -> NDArray[np.float32]:
         """Denoise an image.
 
@@ -159,6 +161,9 @@ class Denoiser(Model):
         tile
             Extent of a tile along each spatial axis; None takes it from the
             memory that is free.
+        passes
+            For a quick look: run only so many of the passes that make up
+            "best", spread evenly; None runs them all.
 
         Returns
         -------
@@ -185,7 +190,7 @@ class Denoiser(Model):
         (64, 64)
         """
         result: NDArray[np.float32] = last_result(
-            self.predict_iter(image, axes, output, device=device, out=out, tile=tile)
+            self.predict_iter(image, axes, output, device=device, out=out, tile=tile, passes=passes)
         )
         return result
 
@@ -198,6 +203,7 @@ class Denoiser(Model):
         device: str | None = None,
         out: Any = None,
         tile: tuple[int, ...] | None = None,
+        passes: int | None = None,
     ) -> Iterator[Progress]:
         """Do what :meth:`predict` does, event by event; the last one's `result` is the output.
 
@@ -208,7 +214,9 @@ class Denoiser(Model):
         Progress
             ``stage="predict"``, one event for each pass of each tile.
         """
-        return predict_iter(self, image, axes, output, device=device, out=out, tile=tile)
+        return predict_iter(
+            self, image, axes, output, device=device, out=out, tile=tile, passes=passes
+        )
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the denoiser to one ``.safetensors`` file, all of it or nothing.

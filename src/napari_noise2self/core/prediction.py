@@ -35,6 +35,7 @@ def predict_iter(
     device: str | None = None,
     out: Any = None,
     tile: tuple[int, ...] | None = None,
+    passes: int | None = None,
 ) -> Iterator[Progress]:
     """Denoise `image` with `model`, one pass of one tile an event.
 
@@ -56,6 +57,9 @@ def predict_iter(
     tile
         Extent of a tile, for each spatial axis; None takes it from the memory
         that is free.
+    passes
+        For a quick look: run only so many of the passes that make up "best",
+        spread evenly; None runs them all.
 
     Yields
     ------
@@ -74,11 +78,16 @@ def predict_iter(
     """
     if output not in get_args(Output):
         raise ConfigError(f"output={output!r}: expected one of {', '.join(get_args(Output))}")
+    if passes is not None and (passes < 1 or output != "best"):
+        raise ConfigError(
+            f'passes={passes!r} with output="{output}": expected 1 or more, and output="best"; '
+            "the strict output needs every pass"
+        )
     if model.training is None and not model.trained:
         raise NotTrainedError("the denoiser has not been trained yet; call api.train first")
     stack = model.see(image, axes)
     target = _target(stack, out)
-    work = _Work(model, stack, output, resolve_device(device or model.config.device))
+    work = _Work(model, stack, output, resolve_device(device or model.config.device), passes)
     started = time.perf_counter()
     cut = work.tiling.cut(tile or work.tile_size())
     pending = [(sample, t) for sample in range(stack.samples) for t in cut]
@@ -139,13 +148,21 @@ def _target(stack: Stack, out: Any) -> Stack:
 class _Work:
     """What every tile and every pass of a prediction shares."""
 
-    def __init__(self, model: Model, stack: Stack, output: Output, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: Model,
+        stack: Stack,
+        output: Output,
+        device: torch.device,
+        passes: int | None = None,
+    ) -> None:
         self.model, self.stack, self.output, self.device = model, stack, output, device
         self.network: Any = model.network
         if model.device != device:  # a copy: the model's own weights stay where they are
             self.network = copy.deepcopy(model.network).to(device)
         self.dtype = compute_dtype(device, model.config.precision)
-        self.passes = model.method.passes(output)
+        every = model.method.passes(output)
+        self.passes = every if passes is None else every[:: -(-len(every) // passes)]
         fill = donut_kernel(model.footprint, torch.device("cpu")).shape[2:]
         halo = tuple(h + f // 2 for h, f in zip(self.network.halo, fill, strict=True))
         self.tiling = Tiling(stack.spatial, halo, self.network.divisor)
