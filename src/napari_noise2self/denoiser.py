@@ -221,6 +221,11 @@ class Denoiser(Model):
     def save(self, path: str | PathLike[str]) -> None:
         """Write the denoiser to one ``.safetensors`` file, all of it or nothing.
 
+        Parameters
+        ----------
+        path
+            File to write; one that is there is replaced.
+
         Raises
         ------
         ModelFileError
@@ -244,6 +249,11 @@ class Denoiser(Model):
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:
         """Read a denoiser from a file; nothing in the file is executed.
+
+        Parameters
+        ----------
+        path
+            File that :meth:`save` wrote.
 
         Raises
         ------

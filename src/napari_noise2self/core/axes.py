@@ -43,6 +43,12 @@ class Image:
         ``"pixel"`` where unknown.
     name
         A short name, usually the file's.
+
+    Examples
+    --------
+    >>> movie = Image(np.zeros((10, 64, 64)), axes="TYX", scale=(0.5, 0.1, 0.1), name="movie")
+    >>> dict(zip(movie.axes, movie.scale, strict=True))
+    {'T': 0.5, 'Y': 0.1, 'X': 0.1}
     """
 
     data: Any

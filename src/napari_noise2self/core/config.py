@@ -138,7 +138,12 @@ class TrainingConfig:
 
     @classmethod
     def preset(cls, name: str) -> TrainingConfig:
-        """Return the configuration of a preset: ``"fast"``, ``"balanced"`` or ``"best"``.
+        """Return the configuration of a preset.
+
+        Parameters
+        ----------
+        name
+            ``"fast"``, ``"balanced"`` or ``"best"``.
 
         Raises
         ------
@@ -192,6 +197,12 @@ class Progress:
         and its loss.
     result
         What the operation made; on the last event only.
+
+    Examples
+    --------
+    >>> event = Progress(stage="train", step=75, steps=300, seconds=10.0, seconds_left=30.0)
+    >>> f"{event.step / event.steps:.0%}, {event.seconds_left:.0f} s left"
+    '25%, 30 s left'
     """
 
     stage: str
