@@ -17,7 +17,7 @@ import typer
 
 from . import __version__
 from ._terminal import options, work
-from ._terminal.exits import EPILOG, FAILED, complain, report, verb
+from ._terminal.exits import EPILOG, FAILED, complain, in_options, report, verb
 from ._terminal.progress import in_words, terminal
 from .core.errors import ConfigError, ImageFileError, Noise2SelfError
 
@@ -284,8 +284,8 @@ def denoise(
             except Noise2SelfError as error:
                 if len(images) == 1 or debug:
                     raise
-                complain(f"error: {image}: {error}")
-                facts["error"] = str(error)
+                facts["error"] = in_options(error)
+                complain(f"error: {image}: {facts['error']}")
                 continue
             facts |= {"seconds": time.perf_counter() - started, "training": work.facts(denoiser)}
             if not as_json:

@@ -20,6 +20,9 @@ EPILOG = (
     f"{MISUSED} the command was not understood; {INTERRUPTED} Ctrl-C."
 )
 
+OPTIONS = {"api.fill_nan(image)": "--fill-nan", "device='cpu'": "--device cpu"}
+"""What error messages advise in Python, and its counterpart here."""
+
 P = ParamSpec("P")
 
 
@@ -56,7 +59,7 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
         except Noise2SelfError as error:
             if kwargs["debug"]:
                 raise
-            complain(f"error: {error}")
+            complain(f"error: {in_options(error)}")
             raise typer.Exit(MISUSED if isinstance(error, ConfigError) else FAILED) from None
         except MemoryError as error:
             if kwargs["debug"]:
@@ -65,6 +68,14 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(FAILED) from None
 
     return run
+
+
+def in_options(error: Noise2SelfError) -> str:
+    """Return the message of an error in terms of this program's options."""
+    text = str(error)
+    for python, option in OPTIONS.items():
+        text = text.replace(python, option)
+    return text
 
 
 def complain(text: str) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ..core.config import PRESETS, Output, TrainingConfig
+from ..core.errors import ConfigError
 
 PixelType = Literal["same", "float32", "uint8", "uint16"]
 
@@ -156,9 +157,8 @@ def training_config(
     Raises
     ------
     ConfigError
-        If a value is out of its range, or there is no such preset.
-    typer.BadParameter
-        If the footprint is not written as sizes.
+        If a value is out of its range, there is no such preset, or the
+        footprint is not written as sizes.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def training_config(
         "device": device,
         "footprint": None if footprint is None else _sizes(footprint),
     }
-    config = _DEFAULT if preset is None else TrainingConfig.preset(preset)
+    config = TrainingConfig.preset(_PRESET if preset is None else preset)
     return replace(config, **{name: value for name, value in changes.items() if value is not None})
 
 
@@ -180,6 +180,6 @@ def _sizes(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(size) for size in text.lower().replace(",", "x").split("x"))
     except ValueError:
-        raise typer.BadParameter(
-            f'footprint "{text}": expected sizes such as 5x5, or 1x5x5 for a volume'
+        raise ConfigError(
+            f'--footprint "{text}": expected sizes such as 5x5, or 1x5x5 for a volume'
         ) from None

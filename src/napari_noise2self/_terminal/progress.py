@@ -157,7 +157,7 @@ def in_words(seconds: float) -> str:
     Examples
     --------
     >>> in_words(0.4), in_words(42), in_words(200), in_words(4000)
-    ('0.4 s', '42 s', '3 min 20 s', '1 h 07 min')
+    ('0.4 s', '42 s', '3 min 20 s', '1 h 06 min')
     """
     if seconds < 10:
         return f"{seconds:.1f} s"
@@ -170,9 +170,9 @@ def in_words(seconds: float) -> str:
 
 
 def _facts(progress: Progress) -> str:
-    """Return the time left, where there is an estimate."""
+    """Return the time left, where there is an estimate and an end to come."""
     left = progress.seconds_left
-    return "" if left is None else f"{in_words(left)} left"
+    return "" if left is None or progress.step >= progress.steps else f"{in_words(left)} left"
 
 
 class _Nothing:

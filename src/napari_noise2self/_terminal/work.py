@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def make_folder(folder: Path) -> None:
+    """Make a folder unless it is there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as reason:
@@ -26,11 +27,12 @@ def make_folder(folder: Path) -> None:
 
 
 def stem(image: Path) -> str:
+    """Return the name of an image file without its extension."""
     return image.stem.removesuffix(".ome")
 
 
 def targets(images: Sequence[Path], output: Path) -> list[Path]:
-    """Return the file of each result; all of them can be written."""
+    """Return the file of each result, checked: all of them can be written."""
     from ..io.images import WRITABLE, check_writable
 
     if output.suffix.lower() in WRITABLE:
@@ -45,7 +47,6 @@ def targets(images: Sequence[Path], output: Path) -> list[Path]:
             f"written ({', '.join(WRITABLE)}); write for example {output.with_suffix('.tif').name}"
         )
     else:
-        make_folder(output)
         targets = [output / f"{stem(image)}_denoised.tif" for image in images]
     for number, (image, target) in enumerate(zip(images, targets, strict=True)):
         if target in targets[:number]:
@@ -55,6 +56,9 @@ def targets(images: Sequence[Path], output: Path) -> list[Path]:
             )
         if target.exists() and target.samefile(image):
             raise ConfigError(f"--output {target} is the noisy image itself; choose another name")
+    if targets != [output]:
+        make_folder(output)
+    for target in targets:
         check_writable(target)
     return targets
 
@@ -87,6 +91,7 @@ def trained(picture: Image, config: TrainingConfig, screen: Terminal, kept: Path
     if analysed.interrupted:
         raise KeyboardInterrupt
     denoiser: Denoiser = analysed.result
+    screen.say(denoiser.record.noise)
     if screen.follow(api.train(denoiser, picture, config)).interrupted:
         _keep(denoiser, kept)
     return denoiser

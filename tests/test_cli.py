@@ -1,0 +1,460 @@
+"""The command line: files in and out, exit codes, Ctrl-C, and that it is documented."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer.main
+
+from napari_noise2self import api, cli, samples
+from napari_noise2self._terminal.progress import Terminal, ctrl_c_is_a_request
+from napari_noise2self.core import config
+from napari_noise2self.core.config import Progress, TrainingConfig
+
+TINY = {"steps": 2, "width": 4, "depth": 1, "patch_size": 32, "pixels_per_step": 2048}
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Sit down in a folder with a small noisy image, and with quick presets."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config, "PRESETS", dict.fromkeys(config.PRESETS, TINY))
+    api.write_image("cells.tif", samples.cells(size=64).noisy)
+    return tmp_path
+
+
+@pytest.fixture
+def model(desk: Path) -> str:
+    assert cli.main(["train", "cells.tif", "-o", "model.safetensors", "--quiet"]) == 0
+    return "model.safetensors"
+
+
+def facts(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Return the one JSON object on stdout."""
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, dict)
+    return found
+
+
+def interrupting(events: Iterator[Progress], at: int) -> Iterator[Progress]:
+    """Press Ctrl-C while the event of step `at` is on its way."""
+    for event in events:
+        if event.step == at:
+            signal.raise_signal(signal.SIGINT)
+        yield event
+
+
+# What comes out
+
+
+def test_denoise_writes_what_the_api_returns(desk: Path) -> None:
+    assert cli.main(["denoise", "cells.tif", "-o", "clean.tif", "--seed", "3"]) == 0
+    clean = api.read_image("clean.tif")
+    expected = api.denoise(
+        api.read_image("cells.tif"), config=replace(TrainingConfig.preset("fast"), seed=3)
+    )
+    assert clean.data.dtype == np.float32
+    np.testing.assert_array_equal(clean.data, expected)
+
+
+def test_a_model_serves_other_images(desk: Path, model: str) -> None:
+    api.write_image("more.tif", samples.cells(size=96, seed=9).noisy)
+    assert cli.main(["denoise", "more.tif", "-m", model, "-o", "clean.tif"]) == 0
+    expected = api.Denoiser.load(model).predict(api.read_image("more.tif"))
+    np.testing.assert_array_equal(api.read_image("clean.tif").data, expected)
+
+
+def test_output_kind_is_handed_on(desk: Path, model: str) -> None:
+    arguments = ["denoise", "cells.tif", "-m", model, "--output-kind", "j-invariant"]
+    assert cli.main([*arguments, "-o", "strict.tif"]) == 0
+    expected = api.Denoiser.load(model).predict(api.read_image("cells.tif"), output="j-invariant")
+    np.testing.assert_array_equal(api.read_image("strict.tif").data, expected)
+
+
+@pytest.mark.parametrize("name", ["timelapse", "zstack"])
+def test_axes_scale_and_units_are_kept(name: str, desk: Path) -> None:
+    size = {"timelapse": {"frames": 2}, "zstack": {"planes": 8}}[name]
+    noisy = getattr(samples, name)(size=48, **size).noisy
+    api.write_image("stack.tif", noisy)
+    assert cli.main(["denoise", "stack.tif", "-o", "clean.ome.tif"]) == 0
+    clean = api.read_image("clean.ome.tif")
+    assert (clean.axes, clean.units) == (noisy.axes, noisy.units)
+    assert clean.scale == pytest.approx(noisy.scale)
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [("same", "uint16"), ("uint8", "uint8")])
+def test_whole_numbers_are_rounded_and_clipped(
+    dtype: str, expected: str, desk: Path, model: str
+) -> None:
+    noisy = api.read_image("cells.tif")
+    api.write_image("bright.tif", replace(noisy, data=noisy.data + 100))
+    for arguments in (["-o", "float.tif"], ["-o", "whole.tif", "--dtype", dtype]):
+        assert cli.main(["denoise", "bright.tif", "-m", model, *arguments]) == 0
+    whole, exact = api.read_image("whole.tif").data, api.read_image("float.tif").data
+    assert whole.dtype == expected
+    np.testing.assert_array_equal(whole, np.rint(exact).clip(0, np.iinfo(expected).max))
+
+
+def test_axes_overrule_the_file(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("stack.npy", np.random.default_rng(0).normal(size=(8, 40, 40)).astype("float32"))
+    arguments = ["train", "stack.npy", "-o", "model.safetensors", "--axes", "zyx", "--json"]
+    assert cli.main(arguments) == 0
+    assert facts(capsys)["training"]["axes"] == "ZYX"
+    # A bare array is then taken for what the model was trained on.
+    assert cli.main(["denoise", "stack.npy", "-m", "model.safetensors", "-o", "clean.tif"]) == 0
+    assert api.read_image("clean.tif").axes == "ZYX"
+
+
+def test_json_is_all_there_is_on_stdout(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["denoise", "cells.tif", "-o", "clean.tif", "--footprint", "3x3", "--json"]
+    assert cli.main(arguments) == 0
+    found = facts(capsys)
+    (image,) = found["images"]
+    assert (image["image"], image["output"]) == ("cells.tif", "clean.tif")
+    assert image["seconds"] > 0
+    assert image["training"]["footprint"] == [3, 3]
+    assert image["training"]["steps"] == 2
+
+
+def test_quiet_says_nothing(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["denoise", "cells.tif", "-o", "clean.tif", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_info_tells_what_a_model_is_for(
+    desk: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["info", model]) == 0
+    text = capsys.readouterr().out
+    assert "2-D images of 1 channel" in text
+    assert "axes YX" in text
+    assert "64 x 64, 16-bit" in text
+    assert "2 steps" in text
+    assert cli.main(["info", model, "--json"]) == 0
+    assert facts(capsys)["record"]["steps"] == 2
+
+
+def test_demo_shows_its_gain(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample = samples.cells(size=96)
+    monkeypatch.setattr(samples, "cells", lambda: sample)
+    assert cli.main(["demo", "--output", "out/demo", "--json"]) == 0
+    found = facts(capsys)
+    written = {path.name for path in (desk / "out" / "demo").iterdir()}
+    assert written == set(found["files"])
+    assert written == {"noisy.tif", "denoised.tif", "demo.safetensors", "comparison.png"}
+    clean = api.read_image("out/demo/denoised.tif").data
+    error = np.mean((clean.astype(float) - sample.truth.data) ** 2)
+    low, high = found["truth_range"]
+    assert found["psnr_denoised"] == pytest.approx(10 * np.log10((high - low) ** 2 / error))
+    assert found["psnr_noisy"] == pytest.approx(20, abs=3)
+    assert (desk / "out/demo/comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert cli.main(["demo", "-o", "out/demo"]) == 0
+    assert re.search(r"noisy +\d\d\.\d\d dB\ndenoised +\d\d\.\d\d dB", capsys.readouterr().out)
+
+
+# Many images
+
+
+def test_a_folder_takes_many(desk: Path, model: str) -> None:
+    api.write_image("more.ome.tif", samples.cells(size=64, seed=9).noisy)
+    arguments = ["denoise", "cells.tif", "more.ome.tif", "-m", model, "-o", "out"]
+    assert cli.main(arguments) == 0
+    written = sorted(path.name for path in (desk / "out").iterdir())
+    assert written == ["cells_denoised.tif", "more_denoised.tif"]
+
+
+def test_a_damaged_image_does_not_hold_up_the_others(
+    desk: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (desk / "broken.tif").write_bytes((desk / "cells.tif").read_bytes()[:5000])
+    arguments = ["denoise", "broken.tif", "cells.tif", "-m", model, "-o", "out", "--json"]
+    assert cli.main(arguments) == 1
+    out, err = capsys.readouterr()
+    broken, whole = json.loads(out)["images"]
+    assert "broken.tif" in broken["error"]
+    assert "error" not in whole
+    assert (desk / "out" / "cells_denoised.tif").exists()
+    assert "1 of 2 images" in err
+
+
+# Errors: one line, a mend, an exit code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["train", "cells.tif", "-o", "m.safetensors", "--steps", "0"], 2, "steps=0"),
+        (["train", "cells.tif", "-o", "m.safetensors", "--preset", "x"], 2, "fast, balanced, best"),
+        (["train", "cells.tif", "-o", "m.safetensors", "--footprint", "big"], 2, "such as 5x5"),
+        (["train", "cells.tif", "-o", "m.safetensors", "--axes", "TYX"], 1, '"YX"'),
+        (["train", "cells.tif", "-o", "m.safetensors", "--device", "abacus"], 1, "abacus"),
+        (["train", "cells.tif", "-o", "cells.tif"], 2, "cells.safetensors"),
+        (["train", "cells.tif", "-o", "none/m.safetensors"], 1, "does not exist"),
+        (["denoise", "cells.tif", "-o", "none/clean.tif"], 1, "does not exist"),
+        (["denoise", "cells.tif", "-o", "clean.png"], 2, "clean.tif"),
+        (["denoise", "cells.tif", "-o", "cells.tif"], 2, "noisy image itself"),
+        (["denoise", "cells.tif", "other.tif", "-o", "clean.tif"], 2, "name a folder"),
+        (["denoise", "cells.tif", "sub/cells.tif", "-o", "out"], 2, "both"),
+        (["denoise", "cells.tif", "-m", "cells.tif", "-o", "clean.tif"], 1, "safetensors"),
+        (["denoise", "cells.tif", "-m", "m", "--steps", "9", "-o", "clean.tif"], 2, "--model"),
+        (["denoise", "holes.tif", "-o", "clean.tif"], 1, "--fill-nan"),
+        (["info", "cells.tif"], 1, "cells.tif"),
+        (["info", "missing.safetensors"], 1, "does not exist"),
+    ],
+)
+def test_an_error_is_one_line_that_names_the_mend(
+    arguments: list[str],
+    code: int,
+    message: str,
+    desk: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    noisy = api.read_image("cells.tif")
+    holes = noisy.data.astype("float32")
+    holes[3, 4] = np.nan
+    (desk / "sub").mkdir()
+    for path, image in (
+        ("other.tif", noisy),
+        ("sub/cells.tif", noisy),
+        ("holes.tif", replace(noisy, data=holes)),
+    ):
+        api.write_image(path, image)
+    before = {path: path.read_bytes() for path in desk.rglob("*") if path.is_file()}
+
+    assert cli.main(arguments) == code
+    out, err = capsys.readouterr()
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Training 0" not in err
+    assert "Traceback" not in err
+    assert out == ""
+    assert {path: path.read_bytes() for path in desk.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "missing.tif", "-o", "m.safetensors"],
+        ["train", "cells.tif"],
+        ["denoise", "cells.tif", "-o", "clean.tif", "--dtype", "int7"],
+        ["denoise", "cells.tif", "-o", "clean.tif", "--stepz", "3"],
+        ["sharpen"],
+    ],
+)
+def test_a_command_that_is_not_understood_ends_with_2(arguments: list[str], desk: Path) -> None:
+    assert cli.main(arguments) == 2
+
+
+def test_holes_are_filled_on_request(desk: Path) -> None:
+    noisy = api.read_image("cells.tif")
+    holes = noisy.data.astype("float32")
+    holes[3, 4] = np.nan
+    api.write_image("holes.tif", replace(noisy, data=holes))
+    assert cli.main(["denoise", "holes.tif", "-o", "clean.tif", "--fill-nan"]) == 0
+    assert np.isfinite(api.read_image("clean.tif").data).all()
+
+
+def test_debug_shows_where_an_error_comes_from(desk: Path) -> None:
+    with pytest.raises(api.AxesError):
+        cli.main(["train", "cells.tif", "-o", "m.safetensors", "--axes", "TYX", "--debug"])
+
+
+# Ctrl-C
+
+
+def counted(stop: int = 10) -> Iterator[Progress]:
+    for step in range(1, stop + 1):
+        yield Progress(stage="train", step=step, steps=stop, seconds=0.0, seconds_left=stop - step)
+
+
+def test_the_first_ctrl_c_is_a_request() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    closed = []
+
+    def events() -> Iterator[Progress]:
+        try:
+            yield from interrupting(counted(), at=3)
+        finally:
+            closed.append(True)
+
+    assert Terminal(quiet=True).follow(events()).interrupted
+    assert closed == [True]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_in_the_last_moment_still_stops() -> None:
+    assert Terminal(quiet=True).follow(interrupting(counted(3), at=3)).interrupted
+
+
+def test_without_ctrl_c_the_result_comes_back() -> None:
+    def events() -> Iterator[Progress]:
+        yield from counted(2)
+        yield Progress(stage="train", step=2, steps=2, seconds=0.0, result="done")
+
+    outcome = Terminal(quiet=True).follow(events())
+    assert (outcome.result, outcome.interrupted) == ("done", False)
+
+
+def test_the_second_ctrl_c_interrupts_at_once() -> None:
+    with ctrl_c_is_a_request() as asked:
+        signal.raise_signal(signal.SIGINT)
+        assert asked.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no nohup")
+def test_an_ignored_ctrl_c_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ctrl_c_is_a_request() as asked:
+            signal.raise_signal(signal.SIGINT)
+            assert not asked.is_set()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_while_training_keeps_the_best_model(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training = api.train
+    monkeypatch.setattr(api, "train", lambda *given: interrupting(training(*given), at=2))
+    arguments = ["train", "cells.tif", "-o", "m.safetensors", "--steps", "50", "--json"]
+    assert cli.main(arguments) == 130
+    out, err = capsys.readouterr()
+    assert "m.safetensors" in err.splitlines()[-1]
+    assert json.loads(out)["interrupted"] is True
+    assert 2 <= api.Denoiser.load("m.safetensors").record.steps < 50
+
+
+def test_ctrl_c_while_denoising_keeps_the_model_and_writes_no_image(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predicting = api.Denoiser.predict_iter
+    monkeypatch.setattr(
+        api.Denoiser,
+        "predict_iter",
+        lambda *given, **named: interrupting(predicting(*given, **named), at=1),
+    )
+    assert cli.main(["denoise", "cells.tif", "-o", "clean.tif"]) == 130
+    assert sorted(path.name for path in desk.iterdir()) == [
+        "cells.tif",
+        "cells_interrupted.safetensors",
+    ]
+    # With a model that lies in a file already, there is nothing to keep.
+    arguments = ["denoise", "cells.tif", "-m", "cells_interrupted.safetensors", "-o", "clean.tif"]
+    assert cli.main(arguments) == 130
+    assert not (desk / "clean.tif").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to the whole console")
+def test_ctrl_c_reaches_a_process(desk: Path) -> None:
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from napari_noise2self.cli import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", code, "train", "cells.tif", "-o", "m.safetensors"]
+    with subprocess.Popen(
+        [*command, "--steps", "100000"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("Training"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == 130
+    assert "interrupted" in rest
+    assert "Traceback" not in rest
+
+
+# The screen
+
+
+def test_a_log_file_gets_a_line_for_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().follow(counted(200))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 11
+    assert lines[5] == "Training 100/200, 1 min 40 s left"
+
+
+def test_a_person_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    Terminal().follow(counted(10))
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    assert re.search(r"Training +\S+ 10/10", plain)
+
+
+def test_a_notice_is_shown_once_and_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    event = Progress(stage="predict", step=1, steps=2, seconds=0.0, notice="smaller tiles")
+    terminal = Terminal()
+    terminal.follow(iter([event, event]))
+    assert terminal.notices == ["smaller tiles"]
+    assert capsys.readouterr().err.count("note: smaller tiles") == 1
+
+
+# The documentation
+
+
+def commands() -> dict[str, Any]:
+    group: Any = typer.main.get_command(cli.app)
+    return dict(group.commands)
+
+
+def test_every_verb_and_option_is_documented() -> None:
+    text = REFERENCE.read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    common = dict(re.findall(r"^## (Common to all)\n(.*?)(?=^## |\Z)", text, re.M | re.S))
+    assert set(sections) == set(commands())
+    for name, command in commands().items():
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--"):
+                    assert f"`{option}" in sections[name] + common["Common to all"], (name, option)
+
+
+def test_the_documentation_knows_no_option_that_is_not_there() -> None:
+    options = {o for c in commands().values() for p in c.params for o in p.opts} | {"--help"}
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", REFERENCE.read_text(encoding="utf-8")))
+    assert mentioned <= options | {"--version"}
+
+
+@pytest.mark.parametrize("verb", [[], *([name] for name in commands())], ids=" ".join)
+def test_help_says_what_and_how(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*verb, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "Usage: napari-noise2self" in text
+    assert "Exit codes" in text
+    assert f"{TrainingConfig.preset('best').steps}" in text or not set(verb) & {"train", "denoise"}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from napari_noise2self.cli import main; main(['denoise', '--help'])\n"
+        "heavy = {'torch', 'napari', 'qtpy', 'numpy', 'zarr', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
