@@ -51,11 +51,13 @@ class Job(QObject):
     name
         Name of the thread, for a debugger.
 
-    Examples
-    --------
-    >>> job = Job(lambda: denoiser.predict_iter(image), name="predict")  # doctest: +SKIP
-    >>> job.events.connect(show)  # doctest: +SKIP
-    >>> job.start()  # doctest: +SKIP
+    Notes
+    -----
+    In use::
+
+        job = Job(lambda: denoiser.predict_iter(image), name="predict")
+        job.events.connect(show)
+        job.start()
     """
 
     events = Signal(tuple)
