@@ -211,7 +211,8 @@ class Stack:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The image's dtype."""
-        return np.dtype(self.data.dtype)
+        dtype: np.dtype[Any] = np.dtype(self.data.dtype)
+        return dtype
 
     def _sizes(self) -> dict[str, int]:
         return dict(zip(self.axes, (int(n) for n in self.data.shape), strict=True))
