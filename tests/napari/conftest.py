@@ -1,0 +1,110 @@
+"""A viewer, a dock, and the certainty that no worker outlives its test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+if not os.environ.get("DISPLAY") and os.name == "posix" and os.uname().sysname == "Linux":
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # no screen and no pytest-xvfb
+
+from napari.components import ViewerModel
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QSettings
+from qtpy.QtWidgets import QApplication
+
+from napari_noise2self._napari import worker
+from napari_noise2self._napari.widget import DenoiseWidget
+from napari_noise2self.core.config import TrainingConfig
+
+TINY = replace(
+    TrainingConfig(),
+    steps=6,
+    width=4,
+    depth=1,
+    patch_size=32,
+    pixels_per_step=2048,
+    footprint=(1, 1),
+    validate_every=3,
+    device="cpu",
+)
+"""Trains in a moment."""
+
+ENDLESS = replace(TINY, steps=1_000_000, patience=0)
+"""Trains until it is stopped."""
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_its_own(tmp_path: Path) -> None:
+    scope = QSettings.Scope.UserScope
+    QSettings.setPath(QSettings.Format.IniFormat, scope, str(tmp_path / "settings"))
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_left(qapp: QApplication) -> Iterator[None]:
+    yield
+    assert worker.wait_all(20), "a worker thread did not stop"
+    qapp.processEvents()
+
+
+@pytest.fixture
+def noisy() -> np.ndarray:
+    """Smooth structure with independent noise, 64 x 64."""
+    y, x = np.mgrid[:64, :64]
+    clean = 100 + 40 * np.sin(y / 7) * np.cos(x / 9)
+    return np.random.default_rng(0).normal(clean, 10).astype(np.float32)
+
+
+@pytest.fixture
+def stack(noisy: np.ndarray) -> np.ndarray:
+    """Eight frames."""
+    rng = np.random.default_rng(1)
+    return np.stack([noisy + rng.normal(0, 5, noisy.shape) for _ in range(8)]).astype(np.float32)
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def messages() -> Iterator[list[str]]:
+    """What napari's notifications say during the test."""
+    heard: list[str] = []
+
+    def hear(event: Any) -> None:
+        heard.append(str(event.message))
+
+    notification_manager.notification_ready.connect(hear)
+    yield heard
+    notification_manager.notification_ready.disconnect(hear)
+
+
+@pytest.fixture
+def make_dock(qtbot: Any, viewer: ViewerModel) -> Callable[..., DenoiseWidget]:
+    """Return a function that opens a dock on the headless viewer."""
+
+    def make(config: TrainingConfig = TINY, *, denoise_after: bool = False) -> DenoiseWidget:
+        dock = DenoiseWidget(viewer)
+        qtbot.addWidget(dock)
+        dock.panel.form.setValue(config)
+        dock.panel.denoise_after_check.setChecked(denoise_after)
+        return dock
+
+    return make
+
+
+@pytest.fixture
+def at_rest(qtbot: Any) -> Callable[[DenoiseWidget], None]:
+    """Return a function that waits until a dock is at rest."""
+
+    def wait(dock: DenoiseWidget) -> None:
+        qtbot.waitUntil(lambda: dock.state.at_rest, timeout=60_000)
+
+    return wait

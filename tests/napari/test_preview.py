@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from napari_noise2self._napari import preview
+from napari_noise2self._napari.preview import (
+    LARGEST,
+    OVERDRAFT,
+    SHARE,
+    SMALLEST,
+    Pace,
+    Preview,
+    Requests,
+    Window,
+    affordable_pixels,
+    with_previews,
+)
+from napari_noise2self.core.config import Progress
+
+PART = (slice(10, 20), slice(5, 40))
+WINDOW = Window(read=(slice(0, 64), slice(0, 64)), show=PART)
+
+
+class Brightener:
+    """Stands in for a denoiser."""
+
+    trained = True
+
+    def predict(self, image: Any, axes: str, passes: int) -> Any:
+        return np.asarray(image) + 1
+
+
+def steps(n: int) -> Iterator[Progress]:
+    for step in range(1, n + 1):
+        yield Progress(stage="train", step=step, steps=n, seconds=0.0)
+
+
+def test_a_preview_is_the_window_that_was_asked_for(noisy: np.ndarray) -> None:
+    requests = Requests()
+    requests.put(WINDOW)
+    events = list(with_previews(steps(5), Brightener(), noisy, "YX", requests))
+    previews = [event for event in events if isinstance(event, Preview)]
+    assert len(previews) == 1, "one request, one preview"
+    assert previews[0].window == WINDOW
+    assert previews[0].step == 1
+    np.testing.assert_array_equal(previews[0].data, noisy[PART] + 1)
+    assert [e.step for e in events if isinstance(e, Progress)] == [1, 2, 3, 4, 5]
+
+
+def test_nothing_is_predicted_unless_asked_for_or_before_there_are_weights(
+    noisy: np.ndarray,
+) -> None:
+    requests = Requests()
+    assert all(
+        isinstance(e, Progress)
+        for e in with_previews(steps(3), Brightener(), noisy, "YX", requests)
+    )
+    untrained = Brightener()
+    untrained.trained = False
+    requests.put(WINDOW)
+    assert all(
+        isinstance(e, Progress) for e in with_previews(steps(3), untrained, noisy, "YX", requests)
+    )
+
+
+def test_the_newest_request_wins() -> None:
+    requests = Requests()
+    newest = Window(PART, PART)
+    requests.put(WINDOW)
+    requests.put(newest)
+    assert requests.take() == newest
+    assert requests.take() is None
+
+
+def test_closing_the_previews_closes_the_training(noisy: np.ndarray) -> None:
+    closed = []
+
+    def training() -> Iterator[Progress]:
+        try:
+            yield from steps(100)
+        finally:
+            closed.append(True)
+
+    events = with_previews(training(), Brightener(), noisy, "YX", Requests())
+    next(events)
+    events.close()
+    assert closed
+
+
+def test_previews_cost_less_than_a_tenth_of_the_time() -> None:
+    now = spent = 0.0
+    pace = Pace(now)
+    while now < 600:
+        now += 0.2  # a step
+        if pace.due(now, moved=True):  # the user never stops panning
+            pace.spent(0.7)
+            spent += 0.7
+            now += 0.7
+    assert spent / now < 0.1
+
+
+def test_moving_on_is_answered_sooner_than_waiting() -> None:
+    pace = Pace(0.0)
+    assert pace.due(0.0, moved=False)
+    pace.spent(0.3)
+    assert not pace.due(0.1, moved=False)
+    assert pace.due(0.1, moved=True)
+    assert pace.due(0.3 / SHARE, moved=False)
+    pace.spent(OVERDRAFT + 0.1)
+    assert not pace.due(0.3 / SHARE, moved=True)
+
+
+def test_the_window_grows_with_the_speed_and_has_its_limits() -> None:
+    assert affordable_pixels(1.0, 2**16) == SMALLEST
+    assert affordable_pixels(1e12, 2**16) == LARGEST
+    steady = 2**16
+    assert affordable_pixels(steady / preview.SECONDS * 1.2, steady) == steady
