@@ -16,13 +16,8 @@ from numpy.typing import NDArray
 
 from .axes import Stack
 from .flatness import EDGE, neighbour_axes, sample_runs, windows_of_blocks
-from .spectrum import PATCHY, AxisCorrelation, across_planes, in_plane, unknown
-
-JOINS = 0.2
-"""Once one axis asks for a hole, another joins from here on."""
-
-WIDEST = 9
-"""Widest hole that is proposed, in pixels; also the width for lines."""
+from .footprint import alike, hole, leak
+from .spectrum import AxisCorrelation, across_planes, in_plane, unknown
 
 
 @dataclass(frozen=True)
@@ -126,48 +121,37 @@ def propose_footprint(correlation: NoiseCorrelation) -> tuple[int, ...]:
         ``(5, 5)`` for correlated camera noise, ``(1, 9)`` for horizontal lines.
         The channel that asks for most decides.
     """
-    widths = dict.fromkeys(correlation.spatial_axes, 1)
-    for channel in correlation.channels:
-        if not any(found.correlated for found in channel):
-            continue
-        for found in channel:
-            if found.lines:
-                width = WIDEST
-            elif abs(found.strength) > JOINS and found.patchiness <= PATCHY:
-                width = min(1 + 2 * found.reach, WIDEST)
-            else:
-                continue
-            widths[found.axis] = max(widths[found.axis], width)
-    return tuple(widths.values())
+    holes = [hole(channel) for channel in correlation.channels if channel]
+    return tuple(map(max, zip(*holes, strict=True))) or (1,) * len(correlation.spatial_axes)
 
 
 def _sentence(correlation: NoiseCorrelation) -> str:
-    if not any(correlation.blocks):
+    channels = [c for c in correlation.channels if c]
+    if not channels:
         return "the correlation of the noise could not be measured: no part of the image is usable"
-    footprint = propose_footprint(correlation)
-    along = {a: correlation.along(a) for a in correlation.spatial_axes}
-    strength = {a: c.strength for a, c in along.items() if c}
-    values = ", ".join(f"{a.lower()} {v:.2f}" for a, v in reversed(strength.items()))
-    if max(footprint) == 1:
-        if any(c.alike for c in along.values() if c):
-            return (
-                f"neighbouring pixels are alike even in the flattest places ({values}), but "
-                "unevenly, as structure is and noise is not: single pixels are hidden"
-            )
-        return f"noise is independent from pixel to pixel ({values}): single pixels are hidden"
-    wide = [a for a, w in zip(correlation.spatial_axes, footprint, strict=True) if w > 1]
-    names = " and ".join(a.lower() for a in reversed(wide))
-    size = " x ".join(str(w) for w in footprint)
-    text = (
-        f"noise is correlated with its neighbours along {names} ({values}): "
-        f"{size} pixels are hidden around each target"
-    )
-    lines = [c for c in along.values() if c and c.lines]
-    for found in lines:
-        text += (
-            f"; {found.line:.0%} of its variance are offsets common to a whole line along "
-            f"{found.axis.lower()}, which no hole can hide: subtract them first if you can"
+    channel = max(channels, key=lambda c: (hole(c), max(a.strength for a in c)))
+    values = ", ".join(f"{a.axis.lower()} {a.strength:.2f}" for a in reversed(channel))
+    widths = propose_footprint(correlation)
+    if max(widths) == 1 and alike(channel):
+        return (
+            f"neighbouring pixels are alike even in the flattest places ({values}), but "
+            "unevenly, as structure is and noise is not: single pixels are hidden"
         )
+    if max(widths) == 1:
+        return f"noise is independent from pixel to pixel ({values}): single pixels are hidden"
+    wide = [a.lower() for a, w in zip(correlation.spatial_axes, widths, strict=True) if w > 1]
+    given = leak(channel, (1,) * len(channel))
+    text = (
+        f"noise is correlated with its neighbours along {' and '.join(reversed(wide))} "
+        f"({values}), which would give away {given:.0%} of it: "
+        f"{' x '.join(map(str, widths))} pixels are hidden around each target"
+    )
+    for found in channel:
+        if found.lines:
+            text += (
+                f"; {found.line:.0%} of its variance are offsets common to a whole line along "
+                f"{found.axis.lower()}, which no hole can hide: subtract them first if you can"
+            )
     return text
 
 

@@ -22,6 +22,7 @@ from .clipping import without_clipped
 from .correlation import NoiseCorrelation, noise_correlation
 from .errors import ImageError
 from .flatness import EDGE, HALF, Blocks, neighbour_axes, sample_runs, windows_of_blocks
+from .footprint import alike
 from .spectrum import AxisCorrelation, high_share
 
 STRATA = (*np.linspace(0, 0.9, 19).tolist(), 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 1)
@@ -219,7 +220,7 @@ def _line(levels: NDArray[np.float64], correlation: tuple[AxisCorrelation, ...])
     """Lay the line along the lower edge of the levels."""
     caution = None
     in_plane = [c for c in correlation if c.axis != "Z"]
-    if any(c.correlated for c in in_plane):
+    if alike(in_plane, noise_only=True):
         caution = "the noise is correlated from pixel to pixel"
         for c in in_plane:
             share = c.line if c.lines else 0.0

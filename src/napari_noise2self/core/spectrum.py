@@ -23,18 +23,6 @@ from .flatness import COSINES, EDGE, HALF, STEP, Blocks, low_energy
 LAGS = 4
 """Distances, in pixels, up to which the correlation is estimated."""
 
-DETECTED = 0.35
-"""A correlation above this asks for a hole.
-
-White noise stays below 0.1 in size on smooth and on textured images, and below
-0.25 where fine texture of the size of the noise fills the whole image; camera
-frames that were interpolated or demosaiced lie at 0.4 to 0.7. A hole costs 1 to
-4 dB where noise is white, so that a weak correlation is better left alone.
-"""
-
-REACHES = 0.15
-"""The hole reaches as far as the correlation stays above this size."""
-
 LINES = 0.15
 """Share of the variance that is common to a whole line, above which lines are noise."""
 
@@ -99,21 +87,9 @@ class AxisCorrelation:
         return share + (1 - share) * self.rho[0]
 
     @property
-    def reach(self) -> int:
-        """Distance up to which the noise is correlated, in pixels."""
-        small = (abs(rho) <= REACHES for rho in self.rho)
-        return next((k for k, beyond in enumerate(small) if beyond), len(self.rho))
-
-    @property
-    def alike(self) -> bool:
-        """Whether neighbours are too much alike for white noise; noise or structure."""
-        certain = abs(self.rho[0]) > CERTAIN * self.error[0]
-        return self.lines or (certain and abs(self.strength) > DETECTED)
-
-    @property
-    def correlated(self) -> bool:
-        """Whether the noise, not structure, is correlated so much that a hole pays."""
-        return self.alike and self.patchiness <= PATCHY
+    def certain(self) -> bool:
+        """Whether neighbours are correlated beyond the error of the estimate."""
+        return abs(self.rho[0]) > CERTAIN * self.error[0]
 
 
 def unknown(axis: str) -> AxisCorrelation:
