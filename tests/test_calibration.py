@@ -1,0 +1,357 @@
+"""Classical denoisers: strictly J-invariant, tuned by the noisy image, in bounded memory."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from skimage.restoration import calibrate_denoiser, denoise_tv_chambolle
+
+from napari_noise2self.core import blocks
+from napari_noise2self.core.axes import Image
+from napari_noise2self.core.calibrated import Trial
+from napari_noise2self.core.calibration import calibrate, calibrate_iter
+from napari_noise2self.core.classical import FAMILIES, neighbourhood
+from napari_noise2self.core.errors import ConfigError, ImageError, ModelMismatchError
+from napari_noise2self.core.invariance import hide, offsets, targets
+
+with_bm3d = pytest.mark.skipif(importlib.util.find_spec("bm3d") is None, reason="needs bm3d")
+QUICK = ["median", "gaussian", "nlm", "wavelet", "tv"]
+
+
+def scene(shape: tuple[int, ...], seed: int = 0, blur: float = 3.0) -> np.ndarray:
+    """Smooth random structure of unit variance."""
+    clean = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), blur)
+    return clean / clean.std()
+
+
+def noisy_scene(shape: tuple[int, ...], sigma: float = 1.0, seed: int = 0) -> np.ndarray:
+    noise = np.random.default_rng(seed + 1).normal(size=shape)
+    return (scene(shape, seed) + sigma * noise).astype(np.float32)
+
+
+# --- J-invariance -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("footprint", [(1, 1), (3, 5), (1, 9), (1, 3, 1)])
+def test_strict_output_ignores_the_hole_around_each_pixel(name, footprint) -> None:
+    shape = (24, 26) if len(footprint) == 2 else (5, 11, 12)
+    x = noisy_scene(shape)
+    family = FAMILIES[name]
+    value = family.values[len(shape)][2]
+    before = family.strict(x, value, footprint)
+    rng = np.random.default_rng(3)
+    corners = [(0,) * len(shape), tuple(n - 1 for n in shape), tuple(n // 2 for n in shape)]
+    for pixel in [*corners, (1,) * len(shape), (0, *(n - 2 for n in shape[1:]))]:
+        changed = x.copy()
+        hole = tuple(
+            slice(max(0, p - w // 2), p + w // 2 + 1) for p, w in zip(pixel, footprint, strict=True)
+        )
+        changed[hole] = rng.normal(scale=50, size=changed[hole].shape)
+        assert family.strict(changed, value, footprint)[pixel] == before[pixel]
+
+
+@given(
+    st.lists(st.sampled_from([1, 3, 5]), min_size=2, max_size=3).map(tuple),
+    st.integers(0, 10**6),
+)
+@settings(max_examples=30, deadline=None)
+def test_fill_sees_no_hidden_pixel_and_keeps_the_visible_ones(footprint, pick) -> None:
+    shape = (13, 11, 12)[: len(footprint)]
+    every = list(offsets(footprint))
+    offset = every[pick % len(every)]
+    x = np.random.default_rng(0).normal(size=shape)
+    probe = np.zeros(shape, dtype=bool)
+    probe[targets(footprint, offset)] = True
+    hidden = ndimage.binary_dilation(probe, np.ones(footprint))
+    for rng in (None, 5):
+        generator = [None if rng is None else np.random.default_rng(rng) for _ in range(2)]
+        first = hide(x, footprint, offset, generator[0])
+        second = hide(np.where(hidden, 1e6, x), footprint, offset, generator[1])
+        np.testing.assert_array_equal(first, second)
+        visible = ~hidden
+        # Pixels of holes whose target lies outside the image may be hidden, too.
+        assert (first[visible] == x[visible]).mean() > 0.5
+        assert np.isin(first, x).all() or rng is None
+
+
+def test_every_pixel_is_a_target_once() -> None:
+    count = np.zeros((11, 17), dtype=int)
+    for offset in offsets((3, 1)):
+        count[targets((3, 1), offset)] += 1
+    assert (count == 1).all()
+
+
+def test_neighbourhood_is_the_disk_without_its_centre() -> None:
+    disk = neighbourhood(3, (1, 1))
+    y, x = np.mgrid[-3:4, -3:4]
+    expected = y**2 + x**2 <= 9
+    expected[3, 3] = False
+    np.testing.assert_array_equal(disk, expected)
+
+
+def test_neighbourhood_surrounds_a_wide_hole() -> None:
+    ring = neighbourhood(1, (1, 5))
+    assert ring.shape == (3, 7)
+    assert not ring[1, 1:6].any()
+    assert ring.sum() == 5 + 5 + 2
+
+
+def test_donut_median_counts_only_pixels_inside_the_image() -> None:
+    x = np.arange(9.0).reshape(3, 3)
+    found = FAMILIES["median"].filter(x, 1, (1, 1))
+    assert found[0, 0] == np.median([1, 3])
+    assert found[1, 1] == np.median([1, 3, 5, 7])
+    assert found[2, 1] == np.median([4, 6, 8])
+
+
+# --- calibration --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("shape", [(96, 96), (8, 33, 34)])
+def test_calibrated_denoiser_removes_noise(name, shape) -> None:
+    clean = scene(shape)
+    noisy = noisy_scene(shape)
+    axes = "YX" if len(shape) == 2 else "ZYX"
+    found = calibrate(noisy, name, axes=axes, footprint=(1,) * len(shape))
+    assert found.loss == min(trial.loss for trial in found.trials)
+    denoised = found.denoise(noisy)
+    assert denoised.dtype == np.float32
+    assert denoised.shape == shape
+    assert np.mean((denoised - clean) ** 2) < 0.2  # the noise has variance 1
+
+
+@with_bm3d
+def test_bm3d_parameter_holds_for_the_ordinary_filter() -> None:
+    """Its hidden pixels are filled with noisy ones, so the strength is that of the noise."""
+    clean, noisy = scene((48, 48)), noisy_scene((48, 48))
+    found = calibrate(noisy, "bm3d", footprint=(1, 1), values=(0.25, 0.5, 1.0, 2.0))
+    assert found.parameters["strength"] >= 1.0
+    assert np.mean((found.denoise(noisy) - clean) ** 2) < 0.1
+
+
+def test_events_carry_trials_and_the_last_one_the_result() -> None:
+    events = list(calibrate_iter(noisy_scene((64, 64)), "gaussian", footprint=(1, 1)))
+    assert [e.step for e in events] == list(range(1, len(events) + 1))
+    assert all(e.stage == "calibrate" and e.baseline_loss == 1.0 for e in events)
+    assert all(e.result is None for e in events[:-1])
+    assert events[-1].step == events[-1].steps
+    result = events[-1].result
+    trials = [e.trial for e in events if e.trial]
+    assert sorted(trials, key=lambda t: t.parameters["sigma"]) == list(result.trials)
+    assert min(trials, key=lambda t: t.loss).parameters == result.parameters
+
+
+def test_calibration_can_be_stopped_between_windows() -> None:
+    events = calibrate_iter(noisy_scene((256, 256)), "tv", footprint=(1, 1))
+    first = next(events)
+    assert first.trial is None
+    assert first.step == 1
+    assert first.steps >= 4 * len(FAMILIES["tv"].values[2])
+    events.close()
+
+
+def test_refinement_looks_on_both_sides_of_the_minimum() -> None:
+    found = calibrate(noisy_scene((96, 96)), "gaussian", footprint=(1, 1))
+    tried = [trial.parameters["sigma"] for trial in found.trials]
+    assert tried == sorted(tried)
+    assert len(tried) == len(FAMILIES["gaussian"].values[2]) + 4
+    best = tried.index(found.parameters["sigma"])
+    assert tried[best + 1] / tried[best] < 1.3
+
+
+@pytest.mark.parametrize("name", ["median", "nlm", "wavelet"])
+def test_units_do_not_matter(name) -> None:
+    x = noisy_scene((48, 48))
+    # Powers of two: the same numbers but for their exponents.
+    one, other = (calibrate(i, name, footprint=(1, 1)) for i in (x, 64 * x))
+    assert one.parameters == other.parameters
+    assert other.loss == pytest.approx(one.loss, rel=1e-5)
+    np.testing.assert_allclose(other.denoise(64 * x), 64 * one.denoise(x), rtol=1e-4, atol=1e-3)
+
+
+def test_footprint_comes_from_the_noise() -> None:
+    rng = np.random.default_rng(0)
+    noise = ndimage.gaussian_filter(rng.normal(size=(256, 256)), 1.0)
+    clean = scene((256, 256), blur=8)
+    noisy = clean + noise / noise.std()
+    events = list(calibrate_iter(noisy, "gaussian"))
+    found = events[-1].result
+    assert events[0].stage == "analyse"
+    assert "correlated" in events[0].notice
+    assert min(found.footprint) >= 3
+    blind = calibrate(noisy, "gaussian", footprint=(1, 1))
+    errors = [np.mean((c.denoise(noisy) - clean) ** 2) for c in (found, blind)]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_total_variation_agrees_with_scikit_image() -> None:
+    """The same optimum as scikit-image's own calibration, where that applies."""
+    x = noisy_scene((96, 96), sigma=0.7)
+    ours = calibrate(x, "tv", footprint=(1, 1), values=np.geomspace(0.2, 3, 8).tolist())
+    weights = [t.parameters["strength"] * ours.scale[0] for t in ours.trials]
+    _, (_, losses) = calibrate_denoiser(
+        x.astype(float),
+        partial(denoise_tv_chambolle, eps=1e-6),
+        {"weight": weights},
+        extra_output=True,
+    )
+    best = [t.parameters for t in ours.trials].index(ours.parameters)
+    assert abs(int(np.argmin(losses)) - best) <= 1
+
+
+def test_minimum_at_an_end_is_named() -> None:
+    flat = np.random.default_rng(0).normal(size=(64, 64))
+    *_, last = calibrate_iter(flat, "median", footprint=(1, 1), values=(1, 2, 3))
+    assert "largest radius tried, 3" in last.notice
+
+
+def test_preview_at_any_point_of_the_curve() -> None:
+    x = noisy_scene((48, 48))
+    found = calibrate(x, "median", footprint=(1, 1), values=(1, 4))
+    other = found.at(found.trials[0])
+    assert other.parameters == {"radius": 1}
+    assert other.loss == found.trials[0].loss
+    assert other.denoise(x).std() > found.at(found.trials[1]).denoise(x).std()
+
+
+# --- many axes, large images --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"),
+    [
+        ("TYX", (2, 40, 36)),
+        ("CYX", (2, 40, 36)),
+        ("YXC", (40, 36, 3)),
+        ("TZCYX", (2, 4, 2, 33, 34)),
+    ],
+)
+def test_samples_and_channels_are_filtered_one_by_one(axes, shape) -> None:
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    found = calibrate(Image(x, axes=axes), "gaussian", values=(1.0,), footprint=None)
+    denoised = found.denoise(x)
+    assert denoised.shape == shape
+    lead = [i for i, a in enumerate(axes) if a in "TC"]
+    first = tuple(0 if i in lead else slice(None) for i in range(len(axes)))
+    spatial = "ZYX" if "Z" in axes else "YX"
+    alone = calibrate(x[first], "gaussian", axes=spatial, values=(1.0,), footprint=found.footprint)
+    np.testing.assert_allclose(denoised[first], alone.denoise(x[first]), rtol=1e-5, atol=1e-5)
+
+
+def test_a_constant_channel_passes_through() -> None:
+    x = np.stack([noisy_scene((40, 40)), np.full((40, 40), 7, dtype=np.float32)])
+    found = calibrate(x, "median", axes="CYX")
+    np.testing.assert_array_equal(found.denoise(x)[1], 7)
+
+
+@pytest.mark.parametrize("name", ["median", "gaussian", "nlm"])
+@pytest.mark.parametrize("output", ["best", "j-invariant"])
+def test_blocks_equal_the_whole(name, output, monkeypatch) -> None:
+    x = noisy_scene((70, 66))
+    found = calibrate(x, name, footprint=(1, 3), values=FAMILIES[name].values[2][1:2])
+    whole = found.denoise(x, output=output)
+    monkeypatch.setitem(blocks._BLOCK, 2, (24, 33))
+    events = list(found.denoise_iter(x, output=output))
+    assert len(events) == 6
+    np.testing.assert_allclose(events[-1].result, whole, rtol=1e-5, atol=1e-5)
+
+
+class Lazy:
+    """A large array that is computed where it is read, and keeps count."""
+
+    shape, dtype, read = (50, 2000, 2000), np.dtype("uint16"), 0
+
+    def __getitem__(self, index) -> np.ndarray:
+        t, y, x = index
+        rng = np.random.default_rng(t)
+        part = rng.poisson(20, size=(y.stop - y.start, x.stop - x.start)).astype(self.dtype)
+        self.read += part.size
+        return part
+
+
+def test_a_large_stack_is_looked_at_in_part() -> None:
+    stack = Lazy()
+    calibrate(stack, "median", values=(1,), footprint=(1, 1))
+    assert stack.read <= FAMILIES["median"].pixels
+
+
+def test_same_seed_same_windows() -> None:
+    losses = [
+        calibrate(Lazy(), "median", values=(1,), footprint=(1, 1), seed=s).loss for s in (4, 4, 5)
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_result_is_written_where_it_is_asked_to() -> None:
+    x = noisy_scene((40, 40))
+    out = np.zeros((40, 40), dtype=np.float64)
+    found = calibrate(x, "median", footprint=(1, 1))
+    assert found.denoise(x, out=out) is out
+    np.testing.assert_allclose(out, found.denoise(x))
+
+
+# --- errors -------------------------------------------------------------------
+
+
+def test_unknown_family_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"'box': expected one of median, gaussian, nlm"):
+        calibrate_iter(noisy_scene((40, 40)), "box")
+
+
+def test_missing_package_is_named(monkeypatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="pip install bm3d"):
+        calibrate_iter(noisy_scene((40, 40)), "bm3d")
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((20, 64)), "20 x 64 pixels; expected at least 32 x 32"),
+        (np.full((40, 40), 3.0), "constant, every value about 3"),
+        (np.where(np.eye(40) > 0, np.nan, 1.0), "40 NaN or infinite values"),
+    ],
+)
+def test_unusable_images_are_refused(image, message) -> None:
+    with pytest.raises(ImageError, match=message):
+        calibrate(image, "median", footprint=(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"footprint": (2, 1)}, "one odd width for each of the axes YX"),
+        ({"footprint": (1, 1, 1)}, "one odd width for each of the axes YX"),
+        ({"footprint": (21, 1)}, "too wide"),
+        ({"values": (0,)}, "above 0 for the radius"),
+        ({"values": ()}, "above 0 for the radius"),
+        ({"values": (1.5,)}, "whole number"),
+    ],
+)
+def test_bad_parameters_are_refused_at_once(options, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        calibrate_iter(noisy_scene((40, 40)), "median", **options)
+
+
+def test_another_kind_of_image_is_refused() -> None:
+    found = calibrate(noisy_scene((40, 40)), "median", footprint=(1, 1))
+    with pytest.raises(ModelMismatchError, match=r"1 channel\(s\) in 2-D, but the image has 3"):
+        found.denoise(np.zeros((40, 40, 3)))
+    with pytest.raises(ConfigError, match="expected one of best, j-invariant"):
+        found.denoise(np.zeros((40, 40)), output="raw")
+    with pytest.raises(ImageError, match="NaN"):
+        found.denoise(np.full((40, 40), math.nan))
+
+
+def test_trial_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        Trial({"radius": 1}, 0.5).loss = 0  # type: ignore[misc]
