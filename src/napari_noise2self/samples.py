@@ -99,7 +99,7 @@ def correlated(*, size: int = 512, seed: int = 1) -> Sample:
     noisy, truth = (
         ndimage.map_coordinates(frame.astype(float), grid, order=1) for frame in (counts, expected)
     )
-    noisy += rng.normal(0, 6.0, noisy.shape)  # digitised once more: a little white noise on top
+    noisy += rng.normal(0, 2.0, noisy.shape)  # digitised once more: a little white noise on top
     return _sample(np.rint(noisy).astype(np.uint16), truth, "correlated", "YX", (0.15, 0.15))
 
 
