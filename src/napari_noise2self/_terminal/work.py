@@ -91,7 +91,8 @@ def trained(picture: Image, config: TrainingConfig, screen: Terminal, kept: Path
     if analysed.interrupted:
         raise KeyboardInterrupt
     denoiser: Denoiser = analysed.result
-    screen.say(denoiser.record.noise)
+    if denoiser.record.noise not in screen.notices:
+        screen.say(denoiser.record.noise)
     if screen.follow(api.train(denoiser, picture, config)).interrupted:
         _keep(denoiser, kept)
     return denoiser
