@@ -98,13 +98,13 @@ class Grid:
 def donut_kernel(footprint: tuple[int, ...], device: torch.device) -> Tensor:
     """Return the Gaussian weights, shape (1, 1, *size), that reach past a hole's rim.
 
-    For a single pixel: its neighbours in the 3 x 3 (x 3) box. For a wider hole:
-    two pixels past the rim, with a standard deviation of a third of its width.
+    It reaches as far as the hole is wide, with a standard deviation of a third
+    of that. Less would not do: in a corner of the image, where the holes are cut
+    off, the nearest visible pixel can lie on the far side of the hole.
     """
     kernel = torch.ones((), device=device)
     for width in footprint:
-        radius = 1 if width == 1 else width // 2 + 2
-        c = torch.arange(-radius, radius + 1, dtype=torch.float32, device=device)
+        c = torch.arange(-width, width + 1, dtype=torch.float32, device=device)
         kernel = kernel[..., None] * torch.exp(-0.5 * (c / max(1.0, width / 3)) ** 2)
     return kernel[None, None]
 
