@@ -23,6 +23,7 @@ def denoise(
     seed: int = 0,
     device: str | None = None,
     output: Output = "best",
+    target: Any = None,
     config: TrainingConfig | None = None,
 ) -> NDArray[np.float32]:
     """Denoise an image by a network trained on that image alone.
@@ -43,6 +44,10 @@ def denoise(
         ``"cpu"``, ``"cuda"``, ``"mps"``; None for the fastest.
     output
         ``"best"``, or ``"j-invariant"`` for the strict gather.
+    target
+        A second noisy image of the same scene, of the same shape: train on the
+        pair (Noise2Noise). For a clean one say ``method="noise2clean"`` in
+        `config`.
     config
         In place of `preset`, `seed` and `device`.
 
@@ -74,7 +79,14 @@ def denoise(
     Batson and Royer, "Noise2Self: Blind denoising by self-supervision", ICML 2019.
     """
     events = denoise_iter(
-        image, axes=axes, preset=preset, seed=seed, device=device, output=output, config=config
+        image,
+        axes=axes,
+        preset=preset,
+        seed=seed,
+        device=device,
+        output=output,
+        target=target,
+        config=config,
     )
     result: NDArray[np.float32] = last_result(events)
     return result
@@ -88,6 +100,7 @@ def denoise_iter(
     seed: int = 0,
     device: str | None = None,
     output: Output = "best",
+    target: Any = None,
     config: TrainingConfig | None = None,
 ) -> Iterator[Progress]:
     """Do what :func:`denoise` does, event by event; the last one's `result` is the output.
@@ -109,11 +122,13 @@ def denoise_iter(
     """
     if config is None:
         config = replace(TrainingConfig.preset(preset), seed=seed, device=device)
+    if target is not None and config.method == "noise2self":
+        config = replace(config, method="noise2noise")
     stack = Stack.of(image, axes)
     denoiser: Denoiser | None = None
     for event in Denoiser.for_image_iter(stack, config=config):
         denoiser = event.result
         yield replace(event, result=None)
     assert denoiser is not None
-    yield from train(denoiser, stack, config)
+    yield from train(denoiser, stack, config, target=target)
     yield from denoiser.predict_iter(stack, output=output)

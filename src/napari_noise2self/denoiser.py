@@ -17,7 +17,7 @@ from .core.config import Output, Progress, TrainingConfig
 from .core.correlation import noise_correlation
 from .core.errors import ConfigError
 from .core.masks import Grid
-from .core.methods import Noise2Self
+from .core.methods import METHODS
 from .core.model import Model, TrainingRecord
 from .core.normalization import Normalization
 from .core.prediction import predict_iter
@@ -103,7 +103,9 @@ class Denoiser(Model):
                 normalization = progress.result
         named = f"{image.name}: " if isinstance(image, Image) else ""
         footprint, noise = config.footprint, "the hole was given"
-        if footprint is None:
+        if METHODS[config.method].takes_target:
+            footprint, noise = (1,) * len(stack.spatial), "trained on pairs: nothing is hidden"
+        elif footprint is None:
             correlation = noise_correlation(stack, seed=config.seed)
             footprint, noise = correlation.footprint, correlation.sentence
         elif len(footprint) != len(stack.spatial):
@@ -113,7 +115,7 @@ class Denoiser(Model):
             )
         denoiser = cls(
             network=nn.Identity(),
-            method=Noise2Self(Grid.for_footprint(footprint, config.stride)),
+            method=METHODS[config.method](Grid.for_footprint(footprint, config.stride)),
             normalization=normalization,
             axes=stack.axes,
             config=config,

@@ -1,1 +1,1 @@
-"""The science: J-invariant training and prediction on torch and numpy; no Qt, no napari, no files."""
+"""The science: J-invariant training and prediction on torch and numpy. No Qt, no napari."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Output = Literal["best", "j-invariant"]
 Precision = Literal["auto", "float32", "bfloat16"]
+MethodName = Literal["noise2self", "noise2noise", "noise2clean"]
+NetworkName = Literal["unet", "dncnn"]
 
 MINIMUM_SIZE = 32
 """Smallest extent along Y and X, in pixels, that a network is trained on."""
@@ -50,8 +52,11 @@ class TrainingConfig:
         goes on to this number; a preset differs from another mainly in it.
     time_limit
         Wall-clock limit in seconds on top of `steps`; None for none.
+    method
+        ``"noise2self"`` trains on the image alone; ``"noise2noise"`` on a second
+        noisy image of the scene, ``"noise2clean"`` on a clean one.
     network
-        Architecture: ``"unet"``.
+        Architecture: ``"unet"`` or ``"dncnn"``.
     width
         Feature channels at full resolution.
     depth
@@ -94,7 +99,8 @@ class TrainingConfig:
 
     steps: int = 300
     time_limit: float | None = None
-    network: str = "unet"
+    method: MethodName = "noise2self"
+    network: NetworkName = "unet"
     width: int = 32
     depth: int = 3
     learning_rate: float = 1e-3
@@ -131,10 +137,11 @@ class TrainingConfig:
                 f"footprint={self.footprint!r}: expected one odd width for each spatial axis, "
                 "for example (1, 1) or (5, 5) in 2-D, (1, 5, 5) in 3-D"
             )
-        if self.precision not in get_args(Precision):
-            raise ConfigError(
-                f"precision={self.precision!r}: expected one of {', '.join(get_args(Precision))}"
-            )
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"{name}={getattr(self, name)!r}: expected one of {', '.join(choices)}"
+                )
 
     @classmethod
     def preset(cls, name: str) -> TrainingConfig:
@@ -154,6 +161,13 @@ class TrainingConfig:
             raise ConfigError(f"preset={name!r}: expected one of {', '.join(PRESETS)}")
         return replace(cls(), **PRESETS[name])
 
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "method": get_args(MethodName),
+    "network": get_args(NetworkName),
+    "precision": get_args(Precision),
+}
+"""What the fields of `TrainingConfig` that are words may say."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"steps": 100},

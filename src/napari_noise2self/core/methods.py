@@ -7,15 +7,17 @@ prediction can report, and stop, after each of them.
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from .config import Output
+from .errors import ConfigError
 from .masks import Grid, donut_fill
 
 Offset = tuple[int, ...]
@@ -33,6 +35,10 @@ class Method(ABC):
     """
 
     grid: Grid
+    takes_target: ClassVar[bool] = False
+    """Whether it trains on pairs: a noisy image and a target."""
+    both_ways: ClassVar[bool] = False
+    """Whether image and target may change places."""
 
     @abstractmethod
     def loss(
@@ -93,8 +99,13 @@ class Noise2Self(Method):
         return masked_mse(prediction, noisy, targets & counted)
 
     def passes(self, output: Output) -> Sequence[Offset]:
-        """Every J-set once: the strict gather needs them all, and the mean over them is best."""
-        return list(self.grid.offsets())
+        """Every J-set once: the strict gather needs them all, and the mean over them is best.
+
+        Shuffled, so that the first few of them are spread over the grid.
+        """
+        offsets = list(self.grid.offsets())
+        random.Random(0).shuffle(offsets)
+        return offsets
 
     def run_pass(
         self, network: Callable[[Tensor], Tensor], noisy: Tensor, offset: Offset, output: Output
@@ -111,6 +122,56 @@ class Noise2Self(Method):
         return values, targets if output == "j-invariant" else torch.ones_like(targets)
 
 
+@dataclass(frozen=True)
+class Noise2Noise(Method):
+    """Predict one noisy image of a scene from another, and the other way round.
+
+    The two must show the same scene with independent noise of mean zero.
+
+    References
+    ----------
+    Lehtinen et al., "Noise2Noise: Learning image restoration without clean
+    data", ICML 2018.
+    """
+
+    takes_target: ClassVar[bool] = True
+    both_ways: ClassVar[bool] = True
+
+    def loss(
+        self,
+        network: Callable[[Tensor], Tensor],
+        noisy: Tensor,
+        target: Tensor | None,
+        counted: Tensor,
+        offsets: Tensor,
+    ) -> Tensor:
+        """Mean squared error against the target; nothing is hidden."""
+        assert target is not None
+        return masked_mse(network(noisy), target, counted)
+
+    def passes(self, output: Output) -> Sequence[Offset]:
+        """One: the image as it is."""
+        if output == "j-invariant":
+            raise ConfigError(
+                'output="j-invariant": a network trained on pairs sees every pixel, so it has no '
+                'J-invariant output; use output="best"'
+            )
+        return [(0,) * len(self.grid.stride)]
+
+    def run_pass(
+        self, network: Callable[[Tensor], Tensor], noisy: Tensor, offset: Offset, output: Output
+    ) -> tuple[Tensor, Tensor]:
+        """Predict from all pixels."""
+        return network(noisy), torch.ones_like(noisy[:, :1], dtype=torch.bool)
+
+
+@dataclass(frozen=True)
+class Noise2Clean(Noise2Noise):
+    """Predict a clean image of the scene: ordinary supervised training, one way only."""
+
+    both_ways: ClassVar[bool] = False
+
+
 def masked_mse(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean squared error over the pixels of `mask` (N, 1, *spatial) and all channels."""
     weight = mask.to(prediction.dtype)
@@ -119,17 +180,20 @@ def masked_mse(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return error / (weight.sum() * prediction.shape[1]).clamp_min(1.0)
 
 
-METHODS: Mapping[str, Any] = {"noise2self": Noise2Self}
+METHODS: Mapping[str, type[Method]] = {
+    "noise2self": Noise2Self,
+    "noise2noise": Noise2Noise,
+    "noise2clean": Noise2Clean,
+}
 
 
 def method_to_dict(method: Method) -> dict[str, Any]:
     """Return what :func:`method_from_dict` needs, in JSON's types."""
-    name = next(name for name, cls in METHODS.items() if isinstance(method, cls))
+    name = next(name for name, cls in METHODS.items() if type(method) is cls)
     return {"name": name, **asdict(method.grid)}
 
 
 def method_from_dict(values: Mapping[str, Any]) -> Method:
     """Rebuild a method from a model file's header."""
     grid = Grid(tuple(values["stride"]), tuple(values["footprint"]))
-    method: Method = METHODS[values["name"]](grid)
-    return method
+    return METHODS[values["name"]](grid)

@@ -93,8 +93,9 @@ class Crops:
     ----------
     stacks
         The noisy stack and, for a method that has one, the target.
-    normalizations
-        The statistics of each.
+    normalization
+        The noisy stack's statistics, which serve for the target too: the output
+        is then in the target's intensities.
     patch
         Extent of a crop, at most that of the stack.
     held_out
@@ -110,7 +111,7 @@ class Crops:
     def __init__(
         self,
         stacks: Sequence[Stack],
-        normalizations: Sequence[Normalization],
+        normalization: Normalization,
         patch: tuple[int, ...],
         held_out: HeldOut,
         *,
@@ -118,7 +119,7 @@ class Crops:
         device: torch.device,
         resident_bytes: int = RESIDENT_BYTES,
     ) -> None:
-        self.stacks, self.normalizations = stacks, normalizations
+        self.stacks, self.normalization = stacks, normalization
         self.patch, self.held_out = patch, held_out
         self.seed, self.device = seed, device
         first = stacks[0]
@@ -150,11 +151,9 @@ class Crops:
                 for n, b in zip(self.stacks[0].spatial, self.block, strict=True)
             )
         window = window_at(origin, self.block)
-        for data, stack, normalization in zip(
-            self.data, self.stacks, self.normalizations, strict=True
-        ):
+        for data, stack in zip(self.data, self.stacks, strict=True):
             values = torch.from_numpy(stack.read(sample, window)).to(self.device)
-            data[slot] = normalization.apply(values[None])[0]
+            data[slot] = self.normalization.apply(values[None])[0]
         self.origins[slot] = origin
         self._loaded = number + 1
 
@@ -166,7 +165,9 @@ class Crops:
             for number in range(max(self._loaded, until - count), until):
                 self._load(number)
 
-    def draw(self, count: int, generator: torch.Generator, *, turns: bool) -> Batch:
+    def draw(
+        self, count: int, generator: torch.Generator, *, turns: bool, swaps: bool = False
+    ) -> Batch:
         """Draw `count` crops, flipped at random along Y and X.
 
         Parameters
@@ -178,11 +179,13 @@ class Crops:
         turns
             Whether Y and X may be exchanged as well: not under a directional
             footprint, whose noise would be turned with the image.
+        swaps
+            Whether noisy image and target change places in half of the crops.
         """
         room = [b - p + 1 for b, p in zip(self.block, self.patch, strict=True)]
         highs = [len(self.origins), *room]
         places = [torch.randint(high, (count,), generator=generator).tolist() for high in highs]
-        moves = torch.randint(8, (count,), generator=generator).tolist()
+        moves = torch.randint(16, (count,), generator=generator).tolist()
         corners = list(zip(*places[1:], strict=True))
         origins = torch.tensor(
             [
@@ -196,6 +199,8 @@ class Crops:
         for n, (slot, corner, move) in enumerate(zip(places[0], corners, moves, strict=True)):
             window = window_at(corner, self.patch)
             parts = [data[(slot, slice(None), *window)] for data in self.data]
+            if swaps and move & 8:
+                parts.reverse()
             parts.append((~held[n]).float())
             crop = torch.cat(parts)  # (C + 1, *patch): the mask moves with its pixels
             crop = crop.flip([axis for axis, bit in ((-2, 1), (-1, 2)) if move & bit])

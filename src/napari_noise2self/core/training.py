@@ -11,13 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .axes import Stack
+from .axes import Image, Stack
 from .config import MINIMUM_SIZE, Progress, TrainingConfig
 from .devices import autocast, compute_dtype, describe_device, explained, resolve_device
-from .errors import ImageError, ModelMismatchError
+from .errors import ConfigError, ImageError, ModelMismatchError
 from .masks import Grid, donut_fill
-from .methods import masked_mse
+from .methods import METHODS, masked_mse
 from .model import Model, TrainingRecord
+from .pairs import check_pair
 from .patches import Batch, Crops, HeldOut, patch_shape, validation_windows, window_at
 
 WARM_UP = 20  # steps in which the learning rate rises
@@ -55,7 +56,9 @@ class TrainingState:
                     moments[name] = value.to(device)
 
 
-def train(model: Model, image: Any, config: TrainingConfig | None = None) -> Iterator[Progress]:
+def train(
+    model: Model, image: Any, config: TrainingConfig | None = None, *, target: Any = None
+) -> Iterator[Progress]:
     """Train `model` on `image`, one optimiser step an event.
 
     A plain generator: break out of the loop to stop, call it again to go on.
@@ -70,6 +73,9 @@ def train(model: Model, image: Any, config: TrainingConfig | None = None) -> Ite
         `Image` or array-like; its axes are its own, else the model's.
     config
         None for the model's own. Training goes on to `config.steps` in all.
+    target
+        For ``method="noise2noise"`` a second noisy image of the same scene, for
+        ``"noise2clean"`` a clean one; of the image's shape and axes.
 
     Yields
     ------
@@ -79,7 +85,10 @@ def train(model: Model, image: Any, config: TrainingConfig | None = None) -> Ite
     Raises
     ------
     ImageError
-        If the image is smaller than 32 pixels along Y or X.
+        If the image is smaller than 32 pixels along Y or X, or the target is of
+        another shape or shifted.
+    ConfigError
+        If the method wants a target and there is none, or the reverse.
     ModelMismatchError
         If the image, or an architecture in `config`, is not the model's.
     DeviceError
@@ -98,12 +107,12 @@ def train(model: Model, image: Any, config: TrainingConfig | None = None) -> Ite
     """
     config = config or model.config
     _adopt(model, config)
-    stack = model.see(image)
-    check_size(stack)
+    stacks = _stacks(model, image, target)
     device = resolve_device(config.device)
-    loop = _Loop(model, stack, config, device)
+    loop = _Loop(model, stacks, config, device)
     try:
-        yield from loop.run()
+        with explained(device, "use a smaller patch or width, or device='cpu'"):
+            yield from loop.run()
     except GeneratorExit:
         loop.rest(stopped=True)
         raise
@@ -111,6 +120,27 @@ def train(model: Model, image: Any, config: TrainingConfig | None = None) -> Ite
         loop.rest()
         raise
     loop.rest()
+
+
+def _stacks(model: Model, image: Any, target: Any) -> list[Stack]:
+    """See the image and the target, if the method takes one; refuse what cannot be trained on."""
+    stacks = [model.see(image)]
+    check_size(stacks[0])
+    if model.method.takes_target and target is None:
+        raise ConfigError(
+            f'method="{model.config.method}" needs a target: give a second image of the scene as '
+            'target=, or use method="noise2self"'
+        )
+    if target is not None:
+        if not model.method.takes_target:
+            raise ConfigError(
+                'method="noise2self" takes no target: leave it out, or use method="noise2noise" '
+                '(a second noisy image) or "noise2clean"'
+            )
+        own = target.axes if isinstance(target, Image) else None
+        stacks.append(model.see(target, own or stacks[0].axes))
+        check_pair(*stacks)
+    return stacks
 
 
 def check_size(stack: Stack) -> None:
@@ -126,18 +156,19 @@ def check_size(stack: Stack) -> None:
 def _adopt(model: Model, config: TrainingConfig) -> None:
     """Take over `config`; a network that has not trained yet is rebuilt to its architecture."""
     grid = Grid.for_footprint(config.footprint or model.footprint, config.stride)
-    wanted = (config.network, config.width, config.depth, grid)
-    have = (model.config.network, model.config.width, model.config.depth, model.method.grid)
+    had = model.config
+    wanted = (config.method, config.network, config.width, config.depth, grid)
+    have = (had.method, had.network, had.width, had.depth, model.method.grid)
     if model.trained and wanted != have:
         raise ModelMismatchError(
-            "the model was trained with network={!r}, width={}, depth={}, {}".format(*have)
-            + " and the configuration asks for {!r}, {}, {}, {}".format(*wanted)
+            "the model was trained with {}, {}, width {}, depth {}, {}".format(*have)
+            + " and the configuration asks for {}, {}, {}, {}, {}".format(*wanted)
             + "; keep the model's with dataclasses.replace(denoiser.config, ...), or begin a new "
             "Denoiser"
         )
     model.config = config
     if not model.trained:
-        model.method = replace(model.method, grid=grid)
+        model.method = METHODS[config.method](grid)
         model.training = None
         model.network = model.build()
 
@@ -146,9 +177,9 @@ class _Loop:
     """One call of `train`: the data on the device, and the step."""
 
     def __init__(
-        self, model: Model, stack: Stack, config: TrainingConfig, device: torch.device
+        self, model: Model, stacks: list[Stack], config: TrainingConfig, device: torch.device
     ) -> None:
-        self.model, self.stack, self.config, self.device = model, stack, config, device
+        self.model, self.stacks, self.config, self.device = model, stacks, config, device
         self.dtype = compute_dtype(device, config.precision)
         self.grid = model.method.grid
         self.started = time.perf_counter()
@@ -162,16 +193,14 @@ class _Loop:
         self.first_step, self.seconds_before = self.state.step, self.state.seconds
 
     def run(self) -> Iterator[Progress]:
-        with explained(self.device, "use a smaller patch or width, or device='cpu'"):
-            self._load()
+        self._load()
         if self.state.step == 0:
             self._compare()
             yield self._progress(validation_loss=self._look())
         total = torch.zeros((), device=self.device)
         pending = 0
         while self.state.step < self.config.steps and not self._finished():
-            with explained(self.device, "use a smaller patch or width, or device='cpu'"):
-                total += self._step()
+            total += self._step()
             pending += 1
             step = self.state.step
             last = step == self.config.steps
@@ -203,31 +232,36 @@ class _Loop:
     def _load(self) -> None:
         """Lay the data on the device, and the windows of the held-out pixels beside them."""
         seed = self.config.seed
-        patch = patch_shape(self.stack.spatial, self.config.patch_size, self.config.patch_depth)
+        first = self.stacks[0]
+        patch = patch_shape(first.spatial, self.config.patch_size, self.config.patch_depth)
         held_out = HeldOut.seeded(self.grid, seed)
         self.count = max(1, self.config.pixels_per_step // math.prod(patch))
-        normalizations = [self.model.normalization]
+        normalization = self.model.normalization
         self.crops = Crops(
-            [self.stack], normalizations, patch, held_out, seed=seed, device=self.device
+            self.stacks, normalization, patch, held_out, seed=seed, device=self.device
         )
         self.crops.renew(self.state.step)
-        places = validation_windows(self.stack, patch, self.grid, seed)
+        places = validation_windows(first, patch, self.grid, seed)
         for start in range(0, len(places), self.count):
             part = places[start : start + self.count]
-            values = [
-                torch.from_numpy(self.stack.read(n, window_at(origin, patch))) for n, origin in part
+            seen = [
+                torch.stack(
+                    [torch.from_numpy(s.read(n, window_at(origin, patch))) for n, origin in part]
+                )
+                for s in self.stacks
             ]
-            noisy = self.model.normalization.apply(torch.stack(values).to(self.device))
+            noisy, *targets = (normalization.apply(values.to(self.device)) for values in seen)
             origins = torch.tensor([origin for _, origin in part], device=self.device)
             held, offsets = held_out.counted(origins, patch)
-            self.windows.append((Batch(noisy, None, held), offsets))
+            self.windows.append((Batch(noisy, targets[0] if targets else None, held), offsets))
 
     def _step(self) -> Tensor:
         """Sample, mask, forward, loss, backward, step, average."""
         state, config = self.state, self.config
         self.crops.renew(state.step)
         same = self.grid.footprint[-1] == self.grid.footprint[-2]
-        batch = self.crops.draw(self.count, state.generator, turns=same)
+        swaps = self.model.method.both_ways
+        batch = self.crops.draw(self.count, state.generator, turns=same, swaps=swaps)
         offsets = torch.stack(
             [torch.randint(s, (self.count,), generator=state.generator) for s in self.grid.stride],
             dim=1,
