@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from napari_noise2self.core.errors import ConfigError
-from napari_noise2self.core.masks import Grid, donut_fill, donut_kernel
+from napari_noise2self.core.masks import Grid, donut_fill
 
 
 @st.composite
@@ -108,7 +108,7 @@ def test_the_fill_is_an_average_of_visible_neighbours(data: st.DataObject) -> No
     x = torch.rand((1, 2, *shape), generator=torch.Generator().manual_seed(1)) + 5
     filled = donut_fill(x, hidden, grid.footprint)
     assert torch.equal(filled[:, :, ~hidden[0, 0]], x[:, :, ~hidden[0, 0]])
-    size = donut_kernel(grid.footprint, x.device).shape[2:]
+    size = [2 * width + 1 for width in grid.footprint]
     for channel in range(2):
         seen = x[0, channel].masked_fill(hidden[0, 0], -torch.inf).numpy()
         high = ndimage.maximum_filter(seen, size=size, mode="constant", cval=-torch.inf)
@@ -139,6 +139,15 @@ def test_the_fill_weighs_near_neighbours_more() -> None:
     side, corner = torch.exp(torch.tensor([-0.5, -1.0]))
     expected = (side + 2 * corner) / (4 * side + 4 * corner)
     torch.testing.assert_close(donut_fill(x, hidden, (1, 1))[0, 0, 2, 2], expected)
+
+
+def test_the_fill_is_as_exact_under_autocast() -> None:
+    x = torch.full((1, 1, 9, 9), 10.123)
+    hidden = _hidden(Grid((4, 4), (3, 3)), (9, 9), (1, 1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        filled = donut_fill(x, hidden, (3, 3))
+    assert filled.dtype == torch.float32
+    torch.testing.assert_close(filled, x, rtol=5e-6, atol=0)
 
 
 def test_a_hole_as_wide_as_the_image_is_filled_with_the_mean() -> None:

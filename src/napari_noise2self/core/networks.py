@@ -69,7 +69,8 @@ class Smooth(nn.Module):
         """Smooth (N, C, *spatial) in float32."""
         planes = x.float().reshape(-1, 1, *x.shape[-2:])  # (N * C * Z, 1, Y, X)
         padded = F.pad(planes, (self.radius,) * 4, mode="reflect")
-        return F.conv2d(padded, self.kernel[None, None]).view(x.shape)
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would leave bands
+            return F.conv2d(padded, self.kernel[None, None]).view(x.shape)
 
 
 class _Block(nn.Module):

@@ -15,7 +15,6 @@ from .axes import Stack
 from .config import Output, Progress
 from .devices import autocast, compute_dtype, free_memory, is_out_of_memory, resolve_device
 from .errors import ConfigError, DeviceMemoryError, ImageError, NotTrainedError
-from .masks import donut_kernel
 from .methods import Offset
 from .model import Model
 from .tiling import Tile, Tiling
@@ -163,8 +162,8 @@ class _Work:
         self.dtype = compute_dtype(device, model.config.precision)
         every = model.method.passes(output)
         self.passes = every if passes is None else every[:: -(-len(every) // passes)]
-        fill = donut_kernel(model.footprint, torch.device("cpu")).shape[2:]
-        halo = tuple(h + f // 2 for h, f in zip(self.network.halo, fill, strict=True))
+        # The fill looks as far as the hole is wide.
+        halo = tuple(h + w for h, w in zip(self.network.halo, model.footprint, strict=True))
         self.tiling = Tiling(stack.spatial, halo, self.network.divisor)
 
     def tile_size(self) -> tuple[int, ...]:

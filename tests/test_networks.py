@@ -1,0 +1,123 @@
+"""The networks keep sizes, tell the truth about how far they look, and start where they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from napari_noise2self import api
+from napari_noise2self.core.networks import NETWORKS, Smooth, UNet, build_network
+
+NAMES = sorted(NETWORKS)
+
+
+def _network(name: str, ndim: int = 2, depth: int = 1, channels: int = 1) -> Any:
+    return build_network(name, ndim=ndim, channels=channels, width=4, depth=depth)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("shape", "depth"),
+    [((33, 47), 2), ((32, 32), 3), ((37, 6), 3), ((5, 17, 19), 2), ((1, 8, 9), 1)],
+)
+def test_any_size_comes_back(
+    randomise: Callable[..., None], name: str, shape: tuple[int, ...], depth: int
+) -> None:
+    network = _network(name, len(shape), depth, channels=2)
+    randomise(network)
+    output = network(torch.rand(3, 2, *shape))
+    assert output.shape == (3, 2, *shape)
+    assert output.dtype == torch.float32
+    assert output.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("ndim", "depth"), [(2, 1), (2, 3), (3, 1), (3, 2)])
+def test_no_output_pixel_looks_beyond_the_halo(
+    randomise: Callable[..., None], name: str, ndim: int, depth: int
+) -> None:
+    """By the gradient of output pixels at both ends of the coarsest pooling cell."""
+    network = _network(name, ndim, depth)
+    randomise(network)
+    along_z = (2 * network.halo[0] + 1 + network.divisor[0],) if ndim == 3 else ()
+    plane = [(2 * h // d + 2) * d + d for h, d in zip(network.halo, network.divisor, strict=True)]
+    shape = (*along_z, *plane[-2:])
+    centre = [n // 2 // d * d for n, d in zip(shape, network.divisor, strict=True)]
+    farthest = [0] * ndim
+    for last in (False, True):
+        at = tuple(c + (d - 1) * last for c, d in zip(centre, network.divisor, strict=True))
+        x = torch.rand(1, 1, *shape, requires_grad=True)
+        network(x)[(0, 0, *at)].backward()
+        assert x.grad is not None
+        places = x.grad[0, 0].nonzero() - torch.tensor(at)
+        farthest = torch.maximum(torch.tensor(farthest), places.abs().amax(dim=0)).tolist()
+    reserve = [h - f for h, f in zip(network.halo, farthest, strict=True)]
+    assert min(reserve) >= 0
+    assert max(reserve) <= 2 * max(network.divisor)  # honest, and not much more than it takes
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_unet_starts_as_a_gaussian_in_the_plane(ndim: int) -> None:
+    x = torch.rand(1, 2, *(3, 20, 23)[-ndim:], generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        output = _network("unet", ndim, channels=2)(x)
+    sigma = [0.0] * ndim
+    sigma[-2:] = [Smooth.sigma] * 2
+    for channel, smoothed in zip(x[0].numpy(), output[0].numpy(), strict=True):
+        expected = ndimage.gaussian_filter(channel, sigma, mode="mirror", radius=5)
+        np.testing.assert_allclose(smoothed, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_smoothing_is_as_exact_under_autocast() -> None:
+    """In bfloat16 it would show as bands in bright, flat places."""
+    x = 10 + torch.rand(1, 1, 32, 32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        smoothed = Smooth()(x)
+    assert torch.equal(smoothed, Smooth()(x))
+
+
+def test_a_dncnn_starts_as_the_identity() -> None:
+    x = torch.rand(1, 1, 9, 8)
+    with torch.no_grad():
+        assert torch.equal(_network("dncnn")(x), x)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_constant_image_gives_no_checkerboard(
+    randomise: Callable[..., None], name: str, ndim: int
+) -> None:
+    network = _network(name, ndim, depth=1)
+    randomise(network)
+    shape = [2 * h + 8 for h in network.halo]
+    with torch.no_grad():
+        output = network(torch.full((1, 1, *shape), 2.0))
+    inside = output[(0, 0, *(slice(h, n - h) for h, n in zip(network.halo, shape, strict=True)))]
+    assert float(inside.amax() - inside.amin()) < 1e-5 * float(inside.abs().amax())
+
+
+def test_three_dimensions_pool_the_plane_first() -> None:
+    assert UNet(ndim=3, channels=1, width=4, depth=1).divisor == (1, 2, 2)
+    assert UNet(ndim=3, channels=1, width=4, depth=3).divisor == (4, 8, 8)
+    assert UNet(ndim=2, channels=1, width=4, depth=3).divisor == (8, 8)
+
+
+def test_a_seed_gives_one_network_and_leaves_the_global_generator_alone(
+    random_denoiser: Callable[..., api.Denoiser],
+) -> None:
+    denoiser = random_denoiser()
+    before = torch.get_rng_state()
+    first, second = denoiser.build().state_dict(), denoiser.build().state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    denoiser.config = replace(denoiser.config, seed=1)
+    other = denoiser.build().state_dict()
+    assert not any(
+        torch.equal(other[name], first[name]) for name in first if name.endswith("first.weight")
+    )
