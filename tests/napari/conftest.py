@@ -34,10 +34,8 @@ TINY = replace(
     validate_every=3,
     device="cpu",
 )
-"""Trains in a moment."""
 
 ENDLESS = replace(TINY, steps=1_000_000, patience=0)
-"""Trains until it is stopped."""
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +49,18 @@ def _no_worker_left(qapp: QApplication) -> Iterator[None]:
     yield
     assert worker.wait_all(20), "a worker thread did not stop"
     qapp.processEvents()
+
+
+@pytest.fixture
+def tiny() -> TrainingConfig:
+    """Trains in a moment."""
+    return TINY
+
+
+@pytest.fixture
+def endless() -> TrainingConfig:
+    """Trains until it is stopped."""
+    return ENDLESS
 
 
 @pytest.fixture

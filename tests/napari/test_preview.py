@@ -54,16 +54,12 @@ def test_nothing_is_predicted_unless_asked_for_or_before_there_are_weights(
     noisy: np.ndarray,
 ) -> None:
     requests = Requests()
-    assert all(
-        isinstance(e, Progress)
-        for e in with_previews(steps(3), Brightener(), noisy, "YX", requests)
-    )
     untrained = Brightener()
     untrained.trained = False
-    requests.put(WINDOW)
-    assert all(
-        isinstance(e, Progress) for e in with_previews(steps(3), untrained, noisy, "YX", requests)
-    )
+    for denoiser, wanted in ((Brightener(), None), (untrained, WINDOW)):
+        requests.put(wanted)
+        events = with_previews(steps(3), denoiser, noisy, "YX", requests)
+        assert all(isinstance(event, Progress) for event in events)
 
 
 def test_the_newest_request_wins() -> None:

@@ -89,6 +89,7 @@ def show(panel: Panel, now: Situation) -> None:
         panel.progress_bar.setValue(0)
         panel.progress_bar.setFormat("")
         panel.model_label.setText(_about_model(now))
+        panel.model_label.setToolTip(now.denoiser.record.noise if now.denoiser else "")
     if now.problem is not None:
         panel.say(now.problem, error=True)
     else:

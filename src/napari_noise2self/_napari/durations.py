@@ -37,7 +37,11 @@ def kind_of_step(config: TrainingConfig, ndim: int) -> str:
 
 
 def expected(
-    config: TrainingConfig, ndim: int, seconds_per_step: Mapping[str, float]
+    config: TrainingConfig,
+    ndim: int,
+    seconds_per_step: Mapping[str, float],
+    *,
+    steps_done: int = 0,
 ) -> tuple[float, bool]:
     """Estimate how long a training takes.
 
@@ -49,6 +53,8 @@ def expected(
         2 or 3, as the image.
     seconds_per_step
         What earlier trainings on this computer took, by `kind_of_step`.
+    steps_done
+        Steps that a training has behind it that goes on.
 
     Returns
     -------
@@ -70,5 +76,5 @@ def expected(
             / default.pixels_per_step
             * (2 if ndim == 3 else 1)
         )
-    seconds = pace * config.steps
+    seconds = pace * max(0, config.steps - steps_done)
     return min(seconds, config.time_limit or seconds), measured is not None

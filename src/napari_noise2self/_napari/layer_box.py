@@ -13,6 +13,9 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QSizePolic
 from ..core.errors import Noise2SelfError
 from .layers import METADATA_KEY, Source, detected_axes, region_of, source_of, understood
 
+LABEL_WIDTH = 56
+"""Pixels, so that the controls of the whole dock stand in one column."""
+
 
 def is_own(layer: Any) -> bool:
     """Whether a layer is a result of this package."""
@@ -143,6 +146,8 @@ class LayerBox(QWidget):
         layout.addRow("Region", self.region_combo)
         layout.addRow("Axes", self.axes_edit)
         layout.addRow(self.understood_label)
+        for control in (self.layer_combo, self.region_combo, self.axes_edit):
+            layout.labelForField(control).setMinimumWidth(LABEL_WIDTH)
 
         self.layer_combo.valueChanged.connect(self._layer_changed)
         self.region_combo.valueChanged.connect(self._changed)
@@ -156,6 +161,7 @@ class LayerBox(QWidget):
         """Read the viewer's layers."""
         self.layer_combo.refresh()
         self.region_combo.refresh()
+        self._changed()
 
     def layer(self) -> Any:
         """Return the chosen image layer, or None."""

@@ -134,12 +134,13 @@ class LivePreview(QObject):
 
     def _emitters(self) -> list[Any]:
         viewer = self._viewer
+        camera = getattr(viewer, "scene", viewer).camera  # moved in napari 0.9
         return [
             viewer.dims.events.point,
             viewer.dims.events.order,
             viewer.dims.events.ndisplay,
-            viewer.camera.events.center,
-            viewer.camera.events.zoom,
+            camera.events.center,
+            camera.events.zoom,
         ]
 
     def _moved(self, _: Any = None) -> None:

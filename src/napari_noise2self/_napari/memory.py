@@ -54,10 +54,12 @@ class Memory(QObject):
         paces = {**self.remembered.seconds_per_step, kind: record.seconds / record.steps}
         self.keep(seconds_per_step=paces)
 
-    def expectation(self, plan: Plan) -> str:
+    def expectation(self, plan: Plan, *, steps_done: int) -> str:
         """Say how long a training will take, and on what."""
         ndim = len(Stack.of(plan.source.image).spatial)
-        seconds, measured = expected(plan.config, ndim, self.remembered.seconds_per_step)
+        seconds, measured = expected(
+            plan.config, ndim, self.remembered.seconds_per_step, steps_done=steps_done
+        )
         where = "on this computer" if measured else "on an office computer, less with a GPU"
         device = self.remembered.device or "a GPU is used if there is one"
         return f"{in_words(seconds).capitalize()} {where}. {device[:1].upper()}{device[1:]}."

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 from ..core.config import Progress
 from . import words
 from .form import ConfigForm
-from .layer_box import LayerBox
+from .layer_box import LABEL_WIDTH, LayerBox
 from .plot import LossPlot
 
 PRESET_LABELS = {"fast": "Fast", "balanced": "Balanced", "best": "Best"}
@@ -234,4 +234,5 @@ def _form(*rows: tuple[str, QWidget]) -> QFormLayout:
     form.setContentsMargins(0, 0, 0, 0)
     for label, widget in rows:
         form.addRow(label, widget)
+        form.labelForField(widget).setMinimumWidth(LABEL_WIDTH)
     return form

@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pyqtgraph as pg
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QSizePolicy, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ..core.config import Progress
 
 TRAINING = "#4c9be8"
 HELD_OUT = "#f08a3c"
 BASELINE = "#9a9a9a"
+HEIGHT = 120
 
 
 @dataclass
@@ -49,47 +50,55 @@ class Curves:
         return next((p for p in self.held_out if p[0] == self.best_step), None)
 
 
-class LossPlot(pg.PlotWidget):
-    """Draws `Curves` in the colours of napari's theme."""
+class _LossAxis(pg.AxisItem):
+    """Labels a logarithmic axis with plain numbers."""
+
+    def logTickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
+        return [f"{10**value:.3g}" for value in values]
+
+    def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
+        return self.logTickStrings(values, scale, spacing)
+
+
+class LossPlot(QWidget):
+    """Draws `Curves` in the colours of napari's theme; hidden until there is one."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("loss_plot")
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
             "How far the network's guess of each hidden pixel is from its noisy value: lower is "
             "better.\nThe orange curve counts, on pixels that the network never trains on. Below "
             "the dashed line the network beats a plain average of the neighbours.\nThe curves "
             "level off above zero: what remains is the noise itself."
         )
-        self.setMenuEnabled(False)
-        self.setMouseEnabled(x=False, y=False)
-        self.hideButtons()
-        plot = self.getPlotItem()
+        self._canvas = pg.PlotWidget(axisItems={"left": _LossAxis("left")})
+        self._canvas.setFixedHeight(HEIGHT)
+        self._canvas.setMinimumWidth(100)
+        self._canvas.setMenuEnabled(False)
+        self._canvas.setMouseEnabled(x=False, y=False)
+        self._canvas.hideButtons()
+        self._legend = QLabel()
+        self._legend.setTextFormat(Qt.TextFormat.RichText)
+        self._legend.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._legend)
+        layout.addWidget(self._canvas)
+
+        plot = self._canvas.getPlotItem()
         plot.setLogMode(y=True)
         plot.getAxis("bottom").enableAutoSIPrefix(False)
-        plot.setLabel("bottom", "step")
-        plot.setLabel("left", "loss")
-        self._legend = plot.addLegend(offset=(-4, 4), labelTextSize="8pt", verSpacing=-6)
-        self._training = plot.plot(name="training", pen=pg.mkPen(TRAINING, width=1))
-        self._held_out = plot.plot(name="held-out", pen=pg.mkPen(HELD_OUT, width=2))
-        self._best = plot.plot(
-            name="best", pen=None, symbol="star", symbolSize=12, symbolBrush=HELD_OUT
-        )
-        self._baseline = plot.plot(
-            name="neighbours' average",
-            pen=pg.mkPen(BASELINE, width=1, style=Qt.PenStyle.DashLine),
-        )
+        plot.getAxis("bottom").setHeight(18)
+        plot.getAxis("left").enableAutoSIPrefix(False)
+        plot.getAxis("left").setWidth(38)
+        self._training = plot.plot(pen=pg.mkPen(TRAINING, width=1))
+        self._held_out = plot.plot(pen=pg.mkPen(HELD_OUT, width=2))
+        self._baseline = plot.plot(pen=pg.mkPen(BASELINE, width=1, style=Qt.PenStyle.DashLine))
+        self._best = plot.plot(pen=None, symbol="star", symbolSize=12, symbolBrush=HELD_OUT)
         self.curves = Curves()
         self.show_curves()
-
-    def sizeHint(self) -> QSize:
-        """Ask for less than the 640 x 480 of a bare plot widget, which squeezes the canvas."""
-        return QSize(260, 150)
-
-    def minimumSizeHint(self) -> QSize:
-        """Keep the axes readable."""
-        return QSize(160, 130)
 
     def start_again(self) -> None:
         """Forget the curves."""
@@ -111,6 +120,7 @@ class LossPlot(pg.PlotWidget):
         line = curves.baseline if steps else None
         ends = [(min(steps), line), (max(steps), line)] if line is not None else []
         self._baseline.setData(*_columns(ends))
+        self.setVisible(bool(steps))
 
     def set_colours(self, *, background: str, text: str) -> None:
         """Take on the colours of a theme.
@@ -120,14 +130,18 @@ class LossPlot(pg.PlotWidget):
         background, text
             Colour names as Qt reads them, for example ``"#262930"``.
         """
-        self.setBackground(background)
-        plot = self.getPlotItem()
+        self._canvas.setBackground(background)
+        plot = self._canvas.getPlotItem()
         for name in ("bottom", "left"):
             axis = plot.getAxis(name)
             axis.setPen(text)
             axis.setTextPen(text)
-        self._legend.setLabelTextColor(text)
         self._best.setSymbolPen(text)
+        parts = (("training", TRAINING), ("held-out", HELD_OUT), ("- - average", BASELINE))
+        self._legend.setText(
+            "loss:&nbsp; "
+            + " &nbsp; ".join(f'<span style="color: {c}">{name}</span>' for name, c in parts)
+        )
 
 
 def _columns(points: list[tuple[int, float]]) -> tuple[list[int], list[float]]:

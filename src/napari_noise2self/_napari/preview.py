@@ -28,6 +28,9 @@ SMALLEST = 128**2
 SECONDS = 0.3
 """How long one preview should take; the window is made as large as that allows."""
 
+PASSES = 1
+"""Of the many that a prediction is the mean of."""
+
 SHARE = 0.08
 """Part of the time that goes into previews; less than a tenth, whatever they cost."""
 
@@ -165,7 +168,7 @@ def with_previews(
 
 def _predict(denoiser: Any, array: Any, axes: str, window: Window) -> NDArray[np.float32]:
     crop = np.asarray(array[window.read])
-    shown = denoiser.predict(crop, axes=axes)[window.inner]
+    shown = denoiser.predict(crop, axes=axes, passes=PASSES)[window.inner]
     return np.ascontiguousarray(shown, dtype=np.float32)
 
 

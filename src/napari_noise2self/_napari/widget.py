@@ -293,8 +293,10 @@ class DenoiseWidget(QWidget):
                 plan = self._make_plan()
             except Noise2SelfError as error:
                 problem = str(error)
+        goes_on = plan is not None and self._goes_on(plan)
         if plan is not None:
-            self.panel.expected_label.setText(self.memory.expectation(plan))
+            done = self.denoiser.record.steps if goes_on else 0
+            self.panel.expected_label.setText(self.memory.expectation(plan, steps_done=done))
         show(
             self.panel,
             Situation(
@@ -302,7 +304,7 @@ class DenoiseWidget(QWidget):
                 stopping=self._ties.job is not None and self._ties.job.stopping,
                 plan=plan,
                 problem=problem,
-                goes_on=plan is not None and self._goes_on(plan),
+                goes_on=goes_on,
                 denoiser=self.denoiser,
                 targets=len(self._targets()),
                 message=self._message,

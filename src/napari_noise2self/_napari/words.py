@@ -8,6 +8,9 @@ from ..core.axes import Stack
 from ..core.config import Progress
 from .durations import in_words
 
+SETTLED = 1.5
+"""Seconds after which an estimate of the rest is worth telling."""
+
 STARTING = "Starting; the first time takes a few seconds."
 
 READY = "Ready. Train learns from the layer above."
@@ -22,12 +25,8 @@ _STAGES = {
 def running(progress: Progress) -> str:
     """Say what is going on."""
     if progress.stage == "train":
-        if progress.best_step is None:
-            return f"Training, step {progress.step} of {progress.steps}."
-        return (
-            f"Training, step {progress.step} of {progress.steps}; "
-            f"the best so far is that of step {progress.best_step}."
-        )
+        text = f"Training, step {progress.step} of {progress.steps}."
+        return f"{text} Best so far: step {progress.best_step}." if progress.best_step else text
     if progress.stage == "predict":
         return "Denoising. Stop keeps the planes that are finished."
     return _STAGES.get(progress.stage, f"{progress.stage.capitalize()}.")
@@ -36,7 +35,7 @@ def running(progress: Progress) -> str:
 def on_bar(progress: Progress) -> str:
     """Say how much is done and how long the rest takes."""
     percent = round(100 * progress.step / max(1, progress.steps))
-    if progress.seconds_left is None or progress.step == 0:
+    if progress.seconds_left is None or progress.seconds < SETTLED:
         return f"{percent}%"
     return f"{percent}%, {in_words(progress.seconds_left)} left"
 

@@ -1,0 +1,385 @@
+"""The dock on a headless viewer, with the real engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
+
+from napari_noise2self._napari.controls import State
+from napari_noise2self._napari.layers import METADATA_KEY
+from napari_noise2self._napari.widget import DenoiseWidget
+from napari_noise2self.core.config import TrainingConfig
+
+Dock = Callable[..., DenoiseWidget]
+LONG = 60_000
+
+
+def press(qtbot: Any, button: Any) -> None:
+    assert button.isEnabled()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def train(qtbot: Any, dock: DenoiseWidget) -> None:
+    with qtbot.waitSignal(dock.training_finished, timeout=LONG):
+        press(qtbot, dock.panel.train_button)
+
+
+def denoise(qtbot: Any, dock: DenoiseWidget) -> None:
+    with qtbot.waitSignal(dock.denoising_finished, timeout=LONG):
+        press(qtbot, dock.panel.denoise_button)
+
+
+def some_steps(qtbot: Any, dock: DenoiseWidget, steps: int = 5) -> None:
+    qtbot.waitUntil(lambda: dock.panel.progress_bar.value() >= steps, timeout=LONG)
+
+
+def names(viewer: ViewerModel) -> list[str]:
+    return [layer.name for layer in viewer.layers]
+
+
+def test_an_empty_viewer_asks_for_an_image(make_dock: Dock) -> None:
+    dock = make_dock()
+    panel = dock.panel
+    assert not panel.train_button.isEnabled()
+    assert not panel.denoise_button.isEnabled()
+    assert not panel.save_button.isEnabled()
+    assert panel.load_button.isEnabled()
+    assert "Open an image" in panel.state_label.text()
+
+
+def test_the_scripted_names_are_there(make_dock: Dock) -> None:
+    dock = make_dock()
+    for name in (
+        "layer_combo",
+        "preset_combo",
+        "train_button",
+        "denoise_button",
+        "save_button",
+        "load_button",
+        "progress_bar",
+        "state_label",
+        "axes_edit",
+    ):
+        control = dock.findChild(QWidget, name)
+        assert control is not None, name
+        assert control.toolTip() or name == "state_label", name
+
+
+def test_every_control_has_a_tooltip(make_dock: Dock) -> None:
+    from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QProgressBar
+
+    dock = make_dock()
+    for kind in (QAbstractButton, QComboBox, QLineEdit, QProgressBar):
+        for control in dock.findChildren(kind):
+            if control.objectName() and not control.objectName().startswith("qt_"):
+                assert control.toolTip(), control.objectName()
+
+
+def test_train_then_denoise(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, stack: np.ndarray
+) -> None:
+    layer = viewer.add_image(
+        stack,
+        name="cells",
+        scale=(2, 0.5, 0.5),
+        units=("s", "um", "um"),
+        axis_labels=("t", "y", "x"),
+        colormap="green",
+        contrast_limits=(60, 140),
+        gamma=0.9,
+    )
+    before = layer.data.copy()
+    dock = make_dock()
+    assert dock.panel.train_button.text() == "Train"
+    train(qtbot, dock)
+    assert dock.state is State.READY
+    assert dock.panel.train_button.text() == "Train"
+    assert "6 steps" in dock.panel.state_label.text()
+    assert "cells" in dock.panel.model_label.text()
+    denoise(qtbot, dock)
+    assert names(viewer) == ["cells", "cells denoised"], "and the preview is gone"
+    result = viewer.layers["cells denoised"]
+    np.testing.assert_array_equal(result.data, dock.denoiser.predict(stack, axes="TYX"))
+    assert result.data.dtype == np.float32
+    assert result.units == layer.units
+    assert result.axis_labels == layer.axis_labels
+    assert result.colormap == layer.colormap
+    np.testing.assert_array_equal(result.scale, layer.scale)
+    assert result.contrast_limits == layer.contrast_limits
+    assert result.gamma == layer.gamma
+    assert result.metadata[METADATA_KEY]["model"]["steps"] == 6
+    np.testing.assert_array_equal(layer.data, before)
+    assert viewer.layers.selection.active == layer, "the next click means the same image"
+    denoise(qtbot, dock)
+    assert names(viewer)[-1] == "cells denoised 2"
+
+
+def test_a_training_that_comes_to_its_end_is_followed_by_denoise(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: np.ndarray
+) -> None:
+    viewer.add_image(noisy, name="cells")
+    dock = make_dock(denoise_after=True)
+    with qtbot.waitSignals([dock.training_finished, dock.denoising_finished], timeout=LONG):
+        press(qtbot, dock.panel.train_button)
+    assert names(viewer) == ["cells", "cells denoised"]
+
+
+def test_stop_keeps_the_best_and_continue_goes_on(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    at_rest: Callable[[DenoiseWidget], None],
+    noisy: np.ndarray,
+    endless: TrainingConfig,
+) -> None:
+    viewer.add_image(noisy)
+    dock = make_dock(endless, denoise_after=True)
+    press(qtbot, dock.panel.train_button)
+    assert dock.panel.train_button.text() == "Stop"
+    assert not dock.panel.load_button.isEnabled()
+    some_steps(qtbot, dock)
+    with qtbot.waitSignal(dock.training_finished, timeout=LONG):
+        press(qtbot, dock.panel.train_button)
+    assert dock.state is State.STOPPED
+    assert dock.panel.train_button.text() == "Continue"
+    assert dock.panel.progress_bar.value() == 0
+    assert "Stopped" in dock.panel.state_label.text()
+    assert not any("denoised" in name for name in names(viewer)), "Stop means stop"
+    first, steps = dock.denoiser, dock.denoiser.record.steps
+    assert steps >= 5
+
+    press(qtbot, dock.panel.train_button)
+    some_steps(qtbot, dock, steps + 2)
+    dock.stop()
+    at_rest(dock)
+    assert dock.denoiser is first
+    assert dock.denoiser.record.steps > steps
+
+    assert not dock.panel.restart_button.isHidden()
+    dock.panel.restart_button.click()
+    some_steps(qtbot, dock, 2)
+    dock.stop()
+    at_rest(dock)
+    assert dock.denoiser is not first
+
+
+def test_another_layer_axes_or_configuration_is_another_training(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    noisy: np.ndarray,
+    tiny: TrainingConfig,
+) -> None:
+    viewer.add_image(noisy)
+    other = viewer.add_image(noisy, name="other")
+    dock = make_dock(tiny)
+    button = dock.panel.train_button
+    train(qtbot, dock)
+    assert button.text() == "Train"
+    dock.panel.form.setValue(replace(tiny, steps=20))
+    assert button.text() == "Continue", "more steps than it had"
+    dock.panel.form.setValue(replace(tiny, steps=20, width=8))
+    assert button.text() == "Train"
+    dock.panel.form.setValue(replace(tiny, steps=20))
+    dock.panel.layer_box.layer_combo.setValue(viewer.layers[0])
+    assert button.text() == "Train"
+    dock.panel.layer_box.layer_combo.setValue(other)
+    assert button.text() == "Continue"
+
+
+def test_the_preview_shows_the_view_improves_and_follows(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    at_rest: Callable[[DenoiseWidget], None],
+    stack: np.ndarray,
+    endless: TrainingConfig,
+) -> None:
+    viewer.add_image(stack, name="cells", scale=(1, 0.5, 0.5), contrast_limits=(50, 150))
+    viewer.dims.set_current_step(0, 2)
+    dock = make_dock(endless)
+    dock.train()
+    qtbot.waitUntil(lambda: "cells preview" in names(viewer), timeout=LONG)
+    layer = viewer.layers["cells preview"]
+    assert layer.data.shape == (1, 64, 64)
+    np.testing.assert_allclose(layer.translate, (2, 0, 0))
+    assert layer.contrast_limits == [50, 150]
+    first = layer.data.copy()
+    qtbot.waitUntil(lambda: not np.array_equal(layer.data, first), timeout=LONG)
+    viewer.dims.set_current_step(0, 5)
+    qtbot.waitUntil(lambda: layer.translate[0] == 5, timeout=LONG)
+    dock.panel.preview_check.setChecked(False)
+    qtbot.wait(300)
+    seen = layer.data
+    some_steps(qtbot, dock, dock.panel.progress_bar.value() + 20)
+    assert layer.data is seen, "no preview is made when none is wanted"
+    dock.stop()
+    at_rest(dock)
+
+
+def test_deleting_the_preview_turns_it_off(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    at_rest: Callable[[DenoiseWidget], None],
+    noisy: np.ndarray,
+    endless: TrainingConfig,
+) -> None:
+    viewer.add_image(noisy, name="cells")
+    dock = make_dock(endless)
+    dock.train()
+    qtbot.waitUntil(lambda: "cells preview" in names(viewer), timeout=LONG)
+    viewer.layers.remove("cells preview")
+    qtbot.waitUntil(lambda: not dock.panel.preview_check.isChecked(), timeout=LONG)
+    dock.panel.preview_check.setChecked(True)
+    qtbot.waitUntil(lambda: "cells preview" in names(viewer), timeout=LONG)
+    dock.stop()
+    at_rest(dock)
+
+
+def test_all_open_layers_are_denoised(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    noisy: np.ndarray,
+    messages: list[str],
+) -> None:
+    viewer.add_image(noisy[:48], name="small")
+    viewer.add_image(np.stack([noisy, noisy]), name="two channels", axis_labels=("c", "y", "x"))
+    viewer.add_image(noisy, name="cells")
+    dock = make_dock()
+    train(qtbot, dock)
+    combo = dock.panel.target_combo
+    combo.setCurrentIndex(combo.findData("all"))
+    denoise(qtbot, dock)
+    assert {"small denoised", "cells denoised"} <= set(names(viewer))
+    assert "two channels denoised" not in names(viewer)
+    assert any("two channels was left out" in message for message in messages)
+
+
+def test_colour_multiscale_and_lazy_layers(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: np.ndarray, tiny: TrainingConfig
+) -> None:
+    import dask.array as da
+
+    colour = np.clip(np.stack([noisy, noisy * 0.7, noisy * 0.5], axis=-1), 0, 255).astype(np.uint8)
+    viewer.add_image(colour, name="colour")
+    dock = make_dock()
+    train(qtbot, dock)
+    denoise(qtbot, dock)
+    result = viewer.layers["colour denoised"]
+    assert result.rgb
+    assert result.data.dtype == np.uint8
+
+    for name, data in (
+        ("pyramid", [noisy, noisy[::2, ::2]]),
+        ("lazy", da.from_array(np.stack([noisy] * 3), chunks=(1, 64, 64))),
+    ):
+        viewer.add_image(data, name=name, contrast_limits=(50, 150))
+        train(qtbot, dock)
+        denoise(qtbot, dock)
+        assert viewer.layers[f"{name} denoised"].data.shape[-2:] == (64, 64)
+
+
+def test_strict_output(qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: np.ndarray) -> None:
+    viewer.add_image(noisy, name="cells")
+    dock = make_dock()
+    train(qtbot, dock)
+    dock.panel.output_combo.setCurrentIndex(dock.panel.output_combo.findData("j-invariant"))
+    denoise(qtbot, dock)
+    result = viewer.layers["cells denoised"]
+    assert result.metadata[METADATA_KEY]["output"] == "j-invariant"
+    strict = dock.denoiser.predict(noisy, output="j-invariant")
+    np.testing.assert_array_equal(result.data, strict)
+
+
+def test_save_load_and_the_same_result(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    at_rest: Callable[[DenoiseWidget], None],
+    noisy: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from qtpy.QtWidgets import QFileDialog
+
+    path = tmp_path / "cells.safetensors"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
+    viewer.add_image(noisy, name="cells")
+    dock = make_dock()
+    train(qtbot, dock)
+    denoise(qtbot, dock)
+    press(qtbot, dock.panel.save_button)
+    at_rest(dock)
+    assert path.is_file()
+    assert str(path) in dock.panel.state_label.text()
+
+    other = make_dock()
+    press(qtbot, other.panel.load_button)
+    at_rest(other)
+    assert other.state is State.READY
+    assert "6 steps" in other.panel.model_label.text()
+    denoise(qtbot, other)
+    first, second = viewer.layers["cells denoised"], viewer.layers["cells denoised 2"]
+    np.testing.assert_array_equal(first.data, second.data)
+
+
+def test_a_model_that_does_not_fit_is_announced(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, stack: np.ndarray
+) -> None:
+    viewer.add_image(stack[0], name="plane")
+    dock = make_dock()
+    train(qtbot, dock)
+    assert "does not fit" not in dock.panel.model_label.text()
+    viewer.add_image(stack, name="volume", axis_labels=("z", "y", "x"))
+    assert "does not fit this layer: it denoises planes" in dock.panel.model_label.text()
+    viewer.add_image(stack[:2], name="channels", axis_labels=("c", "y", "x"))
+    assert "here are 2" in dock.panel.model_label.text()
+
+
+def test_choices_are_remembered(make_dock: Dock, qtbot: Any, viewer: ViewerModel) -> None:
+    dock = DenoiseWidget(viewer)
+    qtbot.addWidget(dock)
+    panel = dock.panel
+    panel.preset_combo.setCurrentIndex(panel.preset_combo.findData("best"))
+    panel.form.setValue(replace(panel.form.value(), width=8))
+    panel.output_combo.setCurrentIndex(1)
+    panel.denoise_after_check.setChecked(False)
+    panel.advanced_button.setChecked(True)
+    again = DenoiseWidget(viewer)
+    qtbot.addWidget(again)
+    assert again.panel.preset_combo.currentData() == "best"
+    assert again.panel.form.value() == replace(TrainingConfig.preset("best"), width=8)
+    assert again.panel.output_combo.currentData() == "j-invariant"
+    assert not again.panel.denoise_after_check.isChecked()
+    assert not again.panel.form.isHidden()
+    again.panel.form.reset_button.click()
+    assert again.panel.form.value() == TrainingConfig.preset("best")
+
+
+def test_the_expected_time_is_learnt(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: np.ndarray, tiny: TrainingConfig
+) -> None:
+    viewer.add_image(noisy)
+    dock = make_dock(replace(tiny, steps=12))
+    assert "office computer" in dock.panel.expected_label.text()
+    train(qtbot, dock)
+    assert "on this computer" in dock.panel.expected_label.text()
+    assert "CPU" in dock.panel.expected_label.text()
+
+
+def test_the_theme_colours_the_plot(viewer: ViewerModel, make_dock: Dock) -> None:
+    dock = make_dock()
+    dark = dock.panel.loss_plot._canvas.backgroundBrush().color().lightness()
+    viewer.theme = "light"
+    assert dock.panel.loss_plot._canvas.backgroundBrush().color().lightness() > dark + 100
