@@ -12,7 +12,7 @@ import numpy as np
 
 from .axes import Stack
 from .blocks import blocks, finite
-from .classical import Family, family_of
+from .classical import FAMILIES, Family, family_of
 from .config import Output, Progress
 from .errors import ConfigError, ModelMismatchError
 from .invariance import strides
@@ -26,13 +26,18 @@ class Trial:
     ----------
     parameters
         Name and value of the parameter.
-    loss
-        Self-supervised loss in squared noise scales: below 1 is better than
-        averaging the nearest neighbours.
+    losses
+        Self-supervised loss of each channel in squared noise scales: below 1 is
+        better than averaging the nearest neighbours.
     """
 
     parameters: dict[str, float]
-    loss: float
+    losses: tuple[float, ...]
+
+    @property
+    def loss(self) -> float:
+        """Mean over the channels; the lowest one wins."""
+        return sum(self.losses) / len(self.losses)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +51,18 @@ class Calibration:
     parameters
         Name and value of its parameter. A radius or sigma is in pixels; a
         strength is in noise scales.
-    loss
-        Its self-supervised loss, see `Trial`.
+    losses
+        Its self-supervised loss in each channel, see `Trial`.
     trials
         Every value that was tried, in ascending order: the curve to plot.
     scale
         Noise scale of each channel in intensity units, an upper bound of the
         noise level: root mean square difference between a pixel and the average
-        of its nearest visible neighbours. ``loss * scale[c] ** 2`` is the loss in
-        squared intensities, ``strength * scale[c]`` the noise level assumed.
+        of its nearest visible neighbours. ``losses[c] * scale[c] ** 2`` is the loss
+        in squared intensities, ``strength * scale[c]`` the noise level assumed.
+    noise
+        Estimated noise variance of each channel, in squared intensities, at its
+        mean brightness; None where it cannot be measured.
     footprint
         Width of the hole around a target along each spatial axis.
     axes
@@ -63,15 +71,36 @@ class Calibration:
 
     family: str
     parameters: dict[str, float]
-    loss: float
+    losses: tuple[float, ...]
     trials: tuple[Trial, ...]
     scale: tuple[float, ...]
+    noise: tuple[float, ...] | None
     footprint: tuple[int, ...]
     axes: str
 
+    @property
+    def loss(self) -> float:
+        """Self-supervised loss, mean over the channels."""
+        return sum(self.losses) / len(self.losses)
+
+    @property
+    def keep(self) -> tuple[float, ...]:
+        """Weight of each pixel's own value in the output ``"best"``, by channel.
+
+        The J-invariant estimate leaves that value out; the optimal mix gives it
+        the weight ``1 - noise variance / loss``, which is 0 where the estimate is
+        perfect and near 1 where the image has hardly any noise.
+        """
+        if self.noise is None or FAMILIES[self.family].single_pass:
+            return (0.0,) * len(self.scale)
+        return tuple(
+            min(1.0, max(0.0, 1 - noise / max(loss * scale**2, 1e-30)))
+            for noise, loss, scale in zip(self.noise, self.losses, self.scale, strict=True)
+        )
+
     def at(self, trial: Trial) -> Calibration:
         """Return the same denoiser with another trial's parameter, for a preview."""
-        return replace(self, parameters=trial.parameters, loss=trial.loss)
+        return replace(self, parameters=trial.parameters, losses=trial.losses)
 
     def denoise(
         self, image: Any, axes: str | None = None, *, output: Output = "best", out: Any = None
@@ -87,8 +116,8 @@ class Calibration:
             Its axes; None for the image's own, else those of the calibration
             where the dimensions fit.
         output
-            ``"best"`` is the ordinary filter, which sees every pixel;
-            ``"j-invariant"`` the strict version that was calibrated.
+            ``"j-invariant"`` is the strict version that was calibrated;
+            ``"best"`` mixes it with the pixel's own value, see `keep`.
         out
             Array in the shape of `image` that accepts assignment, for example
             zarr; None for a new one in memory.
@@ -140,18 +169,20 @@ class Calibration:
     ) -> Iterator[Progress]:
         started = time.perf_counter()
         (value,) = self.parameters.values()
-        apply = family.strict if output == "j-invariant" else family.apply
+        best = output == "best"
+        apply = family.apply if best else family.strict
+        keep = self.keep if best else (0.0,) * len(self.scale)
         # As far as the filter looks, and the fill of a hole.
         halo = tuple(family.reach(value) + 2 * width + 2 for width in self.footprint)
         cover = list(blocks(stack.spatial, halo, strides(self.footprint)))
         steps = stack.samples * len(cover)
         for step, (sample, block) in enumerate(itertools.product(range(stack.samples), cover), 1):
             noisy = finite(stack.read(sample, block.grown))  # (C, *grown)
-            clean = [
-                apply(x / np.float32(scale), value, self.footprint)[block.inner] * scale
-                for x, scale in zip(noisy, self.scale, strict=True)
-            ]
-            target.write(sample, block.core, np.stack(clean))
+            clean = np.empty_like(noisy[(slice(None), *block.inner)])
+            for channel, (x, scale, weight) in enumerate(zip(noisy, self.scale, keep, strict=True)):
+                estimate = apply(x / np.float32(scale), value, self.footprint)[block.inner] * scale
+                clean[channel] = estimate + weight * (x[block.inner] - estimate)
+            target.write(sample, block.core, clean)
             seconds = time.perf_counter() - started
             yield Progress(
                 stage="predict",

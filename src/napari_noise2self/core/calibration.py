@@ -12,6 +12,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,30 @@ from .blocks import sample_windows
 from .calibrated import Calibration, Trial, last
 from .classical import FAMILIES, Family, donut_gaussian, family_of
 from .config import MINIMUM_SIZE, Progress
-from .correlation import noise_correlation
+from .correlation import NoiseCorrelation, noise_correlation
 from .errors import ConfigError, ImageError
-from .invariance import offsets
+from .invariance import Array, offsets
+from .noise import estimate_noise
 
 _REFINEMENTS = 2
 """Times that the gaps on both sides of the best value are halved."""
 
 
+@dataclass(frozen=True)
+class _Pass:
+    """One channel of one window, what the filter sees of it, and the targets J."""
+
+    x: Array
+    seen: Array
+    j: tuple[slice, ...]
+
+    def error(self, family: Family, value: float, footprint: tuple[int, ...]) -> Array:
+        return np.asarray(family.filter(self.seen, value, footprint)[self.j] - self.x[self.j])
+
+
 def calibrate(
     image: Any,
-    family: str = "median",
+    family: str = "gaussian",
     *,
     axes: str | None = None,
     footprint: Sequence[int] | None = None,
@@ -91,7 +105,7 @@ def calibrate(
 
 def calibrate_iter(
     image: Any,
-    family: str = "median",
+    family: str = "gaussian",
     *,
     axes: str | None = None,
     footprint: Sequence[int] | None = None,
@@ -103,11 +117,10 @@ def calibrate_iter(
     Yields
     ------
     Progress
-        One event for each window of each trial, after one for the correlation
-        of the noise where no footprint is given. The event that completes a
-        trial carries it as `trial`; the last one's `result` is the
-        `Calibration`. `baseline_loss` is 1, the loss of the average of the
-        nearest neighbours.
+        One event for the analysis of the noise, then one for each window of each
+        trial. The event that completes a trial carries it as `trial`; the last
+        one's `result` is the `Calibration`. `baseline_loss` is 1, the loss of
+        the average of the nearest neighbours.
 
     Examples
     --------
@@ -128,7 +141,7 @@ def calibrate_iter(
     hole = None if footprint is None else _checked_footprint(tuple(footprint), stack)
     tried = _checked_values(values, found, stack)
     refinements = 0 if values is not None or found.whole else _REFINEMENTS
-    return _trials(family, stack, hole, tried, refinements, seed)
+    return _events(family, stack, hole, tried, refinements, seed)
 
 
 def _checked_footprint(footprint: tuple[int, ...], stack: Stack) -> tuple[int, ...]:
@@ -164,7 +177,7 @@ def _checked_values(
     return tried
 
 
-def _trials(
+def _events(
     name: str,
     stack: Stack,
     footprint: tuple[int, ...] | None,
@@ -173,54 +186,78 @@ def _trials(
     seed: int,
 ) -> Iterator[Progress]:
     started = time.perf_counter()
-    if footprint is None:
-        correlation = noise_correlation(stack, seed=seed)
-        footprint = correlation.footprint
-        yield Progress(
-            stage="analyse",
-            step=1,
-            steps=1,
-            seconds=time.perf_counter() - started,
-            notice=correlation.sentence if max(footprint) > 1 else None,
-        )
+    start, passes, notice = _analyse(name, stack, footprint, seed)
+    yield Progress(
+        stage="analyse", step=1, steps=1, seconds=time.perf_counter() - started, notice=notice
+    )
+    yield from _trials(start, passes, values, refinements, started)
+
+
+def _analyse(
+    name: str, stack: Stack, footprint: tuple[int, ...] | None, seed: int
+) -> tuple[Calibration, list[list[_Pass]], str | None]:
+    """Measure the noise and choose what the trials look at: by window, by channel."""
     family = FAMILIES[name]
     rng = np.random.default_rng(seed)
-    windows = sample_windows(stack, family.pixels, rng)
+    windows = sample_windows(stack, family.pixels, rng)  # (C, *window) each
+    correlation = noise_correlation(stack, seed=seed)
+    notice = None
+    if footprint is None:
+        footprint = correlation.footprint
+        notice = correlation.sentence if max(footprint) > 1 else None
     scale = _noise_scale(windows, footprint)
-    column = scale.astype(np.float32).reshape(-1, *[1] * len(footprint))
-    windows = [window / column for window in windows]
-    # A donut predicts every pixel at once; another filter is scored on one J-set a window.
     every = list(offsets(footprint))
-    masked = [
-        [(x, *family.masked(x, footprint, offset)) for x in window]
-        for window, offset in zip(windows, rng.choice(every, len(windows)), strict=True)
-    ]
+    passes = []
+    for window in windows:
+        # A donut predicts every pixel at once; another filter is scored on one J-set a window.
+        offset = every[int(rng.integers(len(every)))]
+        channels = [x / np.float32(s) for x, s in zip(window, scale, strict=True)]
+        passes.append([_Pass(x, *family.masked(x, footprint, offset)) for x in channels])
+    start = Calibration(
+        family=name,
+        parameters={},
+        losses=(),
+        trials=(),
+        scale=tuple(scale.tolist()),
+        noise=_noise_variance(stack, windows, correlation, seed),
+        footprint=footprint,
+        axes=stack.axes,
+    )
+    return start, passes, notice
 
-    losses: dict[float, float] = {}
+
+def _trials(
+    start: Calibration,
+    passes: list[list[_Pass]],
+    values: tuple[float, ...],
+    refinements: int,
+    started: float,
+) -> Iterator[Progress]:
+    family = FAMILIES[start.family]
+    trials: dict[float, Trial] = {}
     queue = list(values)
-    steps = (len(values) + 2 * refinements) * len(windows)
+    steps = (len(values) + 2 * refinements) * len(passes)
     step = 0
     while queue:
         value = queue.pop(0)
-        square, count = 0.0, 0
-        for window in masked:
-            for x, seen, j in window:
-                error = family.filter(seen, value, footprint)[j] - x[j]
-                square += float(np.sum(np.square(error, dtype=np.float64)))
-                count += error.size
+        square = np.zeros(len(start.scale))
+        count = 0
+        for window in passes:
+            errors = [p.error(family, value, start.footprint) for p in window]
+            square += [np.sum(np.square(e, dtype=np.float64)) for e in errors]
+            count += errors[0].size
             step += 1
-            done = step % len(windows) == 0
             trial = None
-            if done:
-                losses[value] = square / count
-                trial = Trial({family.parameter: value}, losses[value])
+            if step % len(passes) == 0:
+                trial = Trial({family.parameter: value}, tuple((square / count).tolist()))
+                trials[value] = trial
                 if not queue and refinements:
                     refinements -= 1
-                    queue = _between(losses)
-                    steps = step + (len(queue) + 2 * refinements) * len(windows)
+                    queue = _between(trials)
+                    steps = step + (len(queue) + 2 * refinements) * len(passes)
+            finished = trial is not None and not queue
+            result = _with(start, trials) if finished else None
             seconds = time.perf_counter() - started
-            finished = done and not queue
-            result = _result(name, losses, scale, footprint, stack) if finished else None
             yield Progress(
                 stage="calibrate",
                 step=step,
@@ -230,38 +267,36 @@ def _trials(
                 loss=None if trial is None else trial.loss,
                 baseline_loss=1.0,
                 trial=trial,
-                notice=_at_the_end(result) if result is not None else None,
+                notice=None if result is None else _at_the_end(result),
                 result=result,
             )
 
 
-def _between(losses: dict[float, float]) -> list[float]:
+def _between(trials: dict[float, Trial]) -> list[float]:
     """Values halfway, as ratios, between the best one and its neighbours."""
-    tried = sorted(losses)
-    best = tried.index(min(tried, key=losses.__getitem__))
+    tried = sorted(trials)
+    best = tried.index(min(tried, key=lambda value: trials[value].loss))
     gaps = itertools.pairwise(tried[max(0, best - 1) : best + 2])
     return [float(f"{math.sqrt(low * high):.3g}") for low, high in gaps]
 
 
-def _result(
-    name: str,
-    losses: dict[float, float],
-    scale: NDArray[np.float64],
-    footprint: tuple[int, ...],
-    stack: Stack,
-) -> Calibration:
-    parameter = FAMILIES[name].parameter
-    trials = tuple(Trial({parameter: value}, losses[value]) for value in sorted(losses))
-    best = min(trials, key=lambda trial: trial.loss)
-    return Calibration(
-        family=name,
-        parameters=best.parameters,
-        loss=best.loss,
-        trials=trials,
-        scale=tuple(map(float, scale)),
-        footprint=footprint,
-        axes=stack.axes,
-    )
+def _noise_variance(
+    stack: Stack, windows: list[NDArray[np.float32]], correlation: NoiseCorrelation, seed: int
+) -> tuple[float, ...] | None:
+    """Estimate the variance of the noise at the mean brightness of each channel."""
+    try:
+        level = estimate_noise(stack, correlation=correlation, seed=seed)
+    except ImageError:  # a channel without a place to measure it: nothing is mixed in
+        return None
+    mean = np.mean([window.mean(axis=tuple(range(1, window.ndim))) for window in windows], axis=0)
+    return tuple(float(level.variance(m, channel)) for channel, m in enumerate(mean))
+
+
+def _with(start: Calibration, trials: dict[float, Trial]) -> Calibration:
+    """Return the calibration with the best of the trials."""
+    curve = tuple(trials[value] for value in sorted(trials))
+    best = min(curve, key=lambda trial: trial.loss)
+    return replace(start, trials=curve).at(best)
 
 
 def _at_the_end(result: Calibration) -> str | None:

@@ -169,7 +169,7 @@ def wavelet(x: Array, strength: float, footprint: tuple[int, ...]) -> Array:
 def tv(x: Array, strength: float, footprint: tuple[int, ...]) -> Array:
     """Total variation (Chambolle) of this weight."""
     # At the default tolerance it stops in its first iterations now and then.
-    result: Array = denoise_tv_chambolle(x, weight=strength, eps=1e-6)  # type: ignore[no-untyped-call]
+    result: Array = denoise_tv_chambolle(x, weight=strength, eps=1e-6)
     return result
 
 
