@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "_scenery": set(),
     "samples": {"_scenery", "core.axes", "core.errors"},
     "figures": {"core.axes", "core.errors"},
+    "figures_diagnosis": {"core"},
     "denoiser": CORE_AND_IO,
     "denoise": {"denoiser", *CORE_AND_IO},
     "api": {"denoise", "denoiser", *CORE_AND_IO},

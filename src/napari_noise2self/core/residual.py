@@ -1,0 +1,253 @@
+"""Measures of a residual, noisy minus denoised, on planes in memory.
+
+Pixels are sorted by the brightness of their surroundings, never by their own:
+a result that keeps some of a pixel's noise would sort that noise along.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from .clipping import clipped_levels
+from .errors import ImageError
+from .flatness import EDGE, HALF, Blocks, coefficients, low_energy
+from .noise import NoiseLevel
+
+BINS = 8
+"""Bins of brightness, of equal numbers of pixels."""
+
+BIASED = 0.02
+"""Bias at one brightness, as a share of the range of the signal, that is worth a word."""
+
+CERTAIN = 4.0
+"""Standard errors by which a bias or a leak must differ from zero."""
+
+UNSURE = 0.1
+"""Relative error that the noise level may have."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ChannelInspection:
+    """What `inspect_result` found in one channel, in the units of the image.
+
+    Attributes
+    ----------
+    removed
+        Variance of the residual over that of the noise; about 1 for a strict
+        output, less where the output keeps part of the pixel itself; None where
+        the noise level is not known.
+    structure_lost
+        Energy of the residual's low frequencies over that of its high ones, in
+        the roughest fifth of the image, over the same in the flattest fifth; 1
+        if the residual is noise, more if structure went with it.
+    signal, bias, bias_error
+        For `BINS` bins of the brightness of the surroundings, of equal size: the
+        mean of the noisy image, of denoised minus noisy, and its standard error.
+    total
+        Sum of the denoised image over that of the noisy one.
+    objects, background
+        The same where the surroundings exceed Otsu's threshold, and elsewhere.
+    worst_tile
+        The same in that tile of a 4 x 4 grid where it is farthest from 1.
+    """
+
+    removed: float | None
+    structure_lost: float
+    signal: tuple[float, ...]
+    bias: tuple[float, ...]
+    bias_error: tuple[float, ...]
+    total: float
+    objects: float
+    background: float
+    worst_tile: float
+
+    @property
+    def worst_bias(self) -> int | None:
+        """Index of the bin whose bias is largest among those worth a word; None if none is."""
+        size = max(self.signal) - min(self.signal)
+        worth = [
+            (abs(bias), k)
+            for k, (bias, error) in enumerate(zip(self.bias, self.bias_error, strict=True))
+            if abs(bias) > CERTAIN * error and abs(bias) > BIASED * size
+        ]
+        return max(worth)[1] if worth else None
+
+
+def nearness(ratio: float) -> float:
+    """Return a key by which the ratio farthest from 1 is the smallest."""
+    return -abs(ratio - 1)
+
+
+def inspect_channel(
+    noisy: list[Array], denoised: list[Array], noise: NoiseLevel | None, channel: int, width: int
+) -> ChannelInspection:
+    """Inspect the planes of one channel; `width` is that of the hole which the noise asks for."""
+    around = [_surroundings(p, width) for p in noisy]
+    x, f, level = (np.concatenate([p.ravel() for p in part]) for part in (noisy, denoised, around))
+    ok = np.isfinite(x) & np.isfinite(f) & np.isfinite(level)
+    x, f, level = x[ok], f[ok], level[ok]
+    if len(x) < BINS:
+        raise ImageError(
+            f"channel {channel} has {len(x)} pixels that are finite in the noisy image and in "
+            f"the result; expected {BINS} or more"
+        )
+    removed = None
+    if noise is not None:
+        variance = noise.variance(level, channel).mean(dtype=np.float64)
+        removed = float(np.mean((x - f) ** 2) / variance)
+    bins = np.array_split(np.argsort(level, kind="stable"), BINS)
+    bright = level > _otsu(level)
+    tiles = [
+        _ratio(b, a)
+        for p, q in zip(noisy, denoised, strict=True)
+        for a, b in zip(_tiles(p), _tiles(q), strict=True)
+    ]
+    return ChannelInspection(
+        removed=removed,
+        structure_lost=_structure_lost(noisy, denoised),
+        signal=tuple(float(x[i].mean()) for i in bins),
+        bias=tuple(float((f[i] - x[i]).mean()) for i in bins),
+        bias_error=tuple(float((f[i] - x[i]).std() / math.sqrt(len(i))) for i in bins),
+        total=_ratio(f, x),
+        objects=_ratio(f[bright], x[bright]),
+        background=_ratio(f[~bright], x[~bright]),
+        worst_tile=min(tiles, key=nearness),
+    )
+
+
+def _surroundings(plane: Array, width: int) -> Array:
+    """Return the mean of a frame two pixels wide around a hole of the given width."""
+    wide = width + 4
+    finite = np.isfinite(plane)
+    filled = np.where(finite, plane, np.median(plane[finite])) if finite.any() else plane
+    whole = ndimage.uniform_filter(filled, wide, mode="nearest") * wide**2
+    hole = ndimage.uniform_filter(filled, width, mode="nearest") * width**2
+    return np.asarray((whole - hole) / (wide**2 - width**2))
+
+
+def _ratio(denoised: Array, noisy: Array) -> float:
+    ok = np.isfinite(denoised) & np.isfinite(noisy)
+    below = float(noisy[ok].sum())
+    return float(denoised[ok].sum()) / below if below else 1.0
+
+
+def _tiles(plane: Array) -> list[Array]:
+    return [t for band in np.array_split(plane, 4) for t in np.array_split(band, 4, axis=1)]
+
+
+def _otsu(values: Array) -> float:
+    """Return the threshold that parts the values into two classes of least variance."""
+    if np.ptp(values) == 0:
+        return float(values[0])
+    counts, edges = np.histogram(values, 256)
+    centres = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    sums = np.cumsum(counts * centres)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
+    return float(edges[1 + int(np.nanargmax(between[:-1]))])
+
+
+def _structure_lost(noisy: list[Array], denoised: list[Array]) -> float:
+    """Compare the residual's low frequencies at structures with those in flat places."""
+    rough, low, high = [], [], []
+    for x, f in zip(noisy, denoised, strict=True):
+        if min(x.shape) < EDGE:
+            return 1.0
+        residual = coefficients((x - f).astype(np.float32))
+        low.append(low_energy(residual).ravel())
+        high.append(np.square(residual[..., HALF:, HALF:]).mean((-2, -1)).ravel())
+        # Ranked by blocks that share no pixel with this one.
+        around = Blocks.of(coefficients(x.astype(np.float32))[np.newaxis]).around
+        rough.append(around.ravel())
+    ranked = np.concatenate(rough)
+    energy = np.stack([np.concatenate(low), np.concatenate(high)]).astype(np.float64)
+    ok = np.isfinite(ranked) & np.isfinite(energy).all(0)
+    order = np.flatnonzero(ok)[np.argsort(ranked[ok], kind="stable")]
+    fifth = len(order) // 5
+    if not fifth:
+        return 1.0
+    # Over the high frequencies of the same blocks, which hold the noise alone.
+    flat, structured = energy[:, order[:fifth]].sum(1), energy[:, order[-fifth:]].sum(1)
+    if not (flat.all() and structured[1]):
+        return 1.0
+    return float(structured[0] / structured[1] / (flat[0] / flat[1]))
+
+
+def leakage(
+    noisy: list[Array], denoised: list[Array]
+) -> tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]:
+    """Regress what the result adds to its channel on the fine structure of all channels.
+
+    Denoised minus noisy is minus the noise, plus whatever was added. Where that
+    runs along with another channel's structure, given its own, it came from there.
+    """
+    count = noisy[0].shape[0]
+    zero = tuple((0.0,) * count for _ in range(count))
+    if count == 1:
+        return zero, zero
+    fine = [_fine(p) for p in denoised]
+    added = [_fine(f - x) for f, x in zip(denoised, noisy, strict=True)]
+    design = np.concatenate([p.reshape(count, -1) for p in fine], axis=1).T  # (pixels, C)
+    target = np.concatenate([p.reshape(count, -1) for p in added], axis=1).T
+    ok = np.isfinite(design).all(1) & np.isfinite(target).all(1)
+    design, target = design[ok], target[ok]
+    scale = np.maximum(design.std(0), 1e-12)
+    design = design / scale
+    normal = np.linalg.pinv(design.T @ design)
+    slope = normal @ (design.T @ target)  # [j, i]: of channel j's structure in channel i
+    spread = (target - design @ slope).std(0)
+    error = np.sqrt(np.diag(normal))[:, None] * spread
+    relative, relative_error = slope / scale[:, None], error / scale[:, None]
+    np.fill_diagonal(relative, 0.0)
+    np.fill_diagonal(relative_error, 0.0)
+    return _nested(relative.T), _nested(relative_error.T)
+
+
+def _fine(plane: Array) -> Array:
+    """Return what a Gaussian of 2 pixels takes away, along Y and X."""
+    return np.asarray(plane - ndimage.gaussian_filter(plane, (0, 2, 2)))
+
+
+def _nested(matrix: Array) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in matrix.tolist())
+
+
+def psnr_range(
+    noisy: Sequence[Array], strict: Sequence[Array], noise: NoiseLevel | None, widest: int
+) -> tuple[tuple[float, float] | None, str]:
+    """Range of the strict output's PSNR, from its loss less the noise's variance."""
+    if noise is None or not noise.trusted:
+        return None, "no estimate: the noise level is not known well enough"
+    if widest > 1:
+        return None, "no estimate: the noise is correlated"
+    loss = variance = 0.0
+    for c in range(noisy[0].shape[0]):
+        x = np.concatenate([p[c].ravel() for p in noisy])
+        f = np.concatenate([p[c].ravel() for p in strict])
+        low, high = clipped_levels(x)
+        cut = (0.0 if low is None else (x <= low).mean()) + (
+            0.0 if high is None else (x >= high).mean()
+        )
+        if cut > 1e-3:
+            return None, f"no estimate: {cut:.1%} of the pixels are cut off"
+        loss += float(np.mean((x - f) ** 2)) / noisy[0].shape[0]
+        variance += float(noise.variance(f, c).mean()) / noisy[0].shape[0]
+    peak = float(np.ptp(np.concatenate([p.ravel() for p in strict])))
+    worst, best = loss - (1 - UNSURE) * variance, loss - (1 + UNSURE) * variance
+    if worst <= 0:
+        return None, "no estimate: the residual holds less variance than the noise"
+    lowest = 10 * math.log10(peak**2 / worst)
+    if best <= 0:
+        return (lowest, math.inf), f"the strict output has at least {lowest:.1f} dB"
+    highest = 10 * math.log10(peak**2 / best)
+    return (lowest, highest), f"the strict output has {lowest:.1f} to {highest:.1f} dB"

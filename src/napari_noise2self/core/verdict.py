@@ -1,0 +1,179 @@
+"""What follows from a look at a recording: remarks, the assumption, the advice, in plain words."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from .correlation import NoiseCorrelation
+from .faults import Faults
+from .footprint import WIDEST, alike, leak
+from .noise import NoiseLevel
+
+Assumption = Literal["holds", "holds with a wider hole", "in doubt", "fails"]
+Advice = Literal["network", "calibrated", "nothing"]
+
+CLIPPED = 0.005
+"""Share of cut-off pixels above which their bias matters."""
+
+SHARED = 0.3
+"""Correlation of frames above which they share a pattern."""
+
+DRIFT = 0.1
+"""Relative change of brightness along time that is worth a word."""
+
+HOT = 1e-5
+"""Share of hot pixels that is worth a word."""
+
+HOT_VARIANCE = 0.02
+"""Share of the variance made by hot pixels that is worth a word, however few they are."""
+
+CLEAN = 30.0
+"""Signal over noise, in decibels, from which on denoising changes little."""
+
+FEW = 16_384
+"""Pixels below which a network has too little to learn from (a rule of thumb: 128 x 128)."""
+
+
+def signal_to_noise(noise: NoiseLevel, faults: Faults, channel: int) -> float:
+    """Return the variance of the structure over the mean variance of the noise, in decibels."""
+    counts = np.array(faults.histogram[channel], float)
+    low, high = faults.lowest[channel], faults.highest[channel]
+    centres = low + (np.arange(len(counts)) + 0.5) / len(counts) * ((high - low) or 1.0)
+    variance = float(np.average(noise.variance(centres, channel), weights=counts))
+    signal = max(faults.variance[channel] - variance, 1e-3 * variance)
+    return 10 * math.log10(signal / variance)
+
+
+def _shared_by_frames(correlation: NoiseCorrelation) -> float:
+    """Largest correlation between neighbouring frames, 0.0 without frames."""
+    return max((c.rho[0] for part in correlation.samples for c in part if c.certain), default=0.0)
+
+
+def remarks_on(faults: Faults, correlation: NoiseCorrelation) -> list[str]:
+    """Return one sentence for each fault that is worth a word."""
+    remarks = []
+    several = len(faults.saturated) > 1
+    for c, (saturated, clipped, hot, stay, variance) in enumerate(
+        zip(
+            faults.saturated,
+            faults.clipped,
+            faults.hot,
+            faults.hot_stay,
+            faults.hot_variance,
+            strict=True,
+        )
+    ):
+        where = f" in channel {c}" if several else ""
+        if saturated > 0:
+            remarks.append(f"{saturated:.2%} of the pixels{where} are saturated")
+        if clipped > 0:
+            remarks.append(f"{clipped:.2%} of the pixels{where} are clipped to the lowest value")
+        if hot > HOT or variance > HOT_VARIANCE:
+            always = ", most of them in every frame" if stay > 0.5 else ""
+            much = (
+                f"; they make {variance:.0%} of the variance: replace them before training"
+                if variance > HOT_VARIANCE
+                else ""
+            )
+            remarks.append(f"{_per(hot)} pixels{where} is hot{always}{much}")
+        drift = faults.drift(c)
+        if drift is not None and abs(drift) > DRIFT:
+            word = "falls" if drift < 0 else "rises"
+            remarks.append(f"the brightness{where} {word} by {abs(drift):.0%} along time")
+    if faults.not_finite:
+        remarks.append(
+            f"{faults.not_finite:.2%} of the pixels are NaN or infinite: replace them before "
+            "training"
+        )
+    if faults.empty_count:
+        more = ", ..." if faults.empty_count > len(faults.empty) else ""
+        many = "one plane is" if faults.empty_count == 1 else f"{faults.empty_count} planes are"
+        remarks.append(f"{many} empty: {', '.join(faults.empty)}{more}")
+    shared = _shared_by_frames(correlation)
+    if shared > SHARED:
+        remarks.append(
+            f"neighbouring frames are alike by {shared:.2f} even in flat places: a fixed pattern "
+            "of the camera, or structure that is fine and stays in its place"
+        )
+    return remarks
+
+
+def _per(share: float) -> str:
+    return f"one in {round(1 / share):,}" if share else "no"
+
+
+def judge_assumption(
+    correlation: NoiseCorrelation, noise: NoiseLevel | None, faults: Faults
+) -> tuple[Assumption, str]:
+    """Say whether the noise has mean zero and is independent of the pixels that stay visible."""
+    channels = [c for c in correlation.channels if c]
+    if not channels or noise is None:
+        return "in doubt", "nothing can be said: no part of the image shows its noise"
+    if any(a.lines for c in channels for a in c):
+        return "fails", (
+            "the assumption of Noise2Self fails: whole lines share an offset, which the network "
+            "takes for structure; subtract the offset of each line first"
+        )
+    footprint = correlation.footprint
+    remaining = max(leak(c, footprint) for c in channels)
+    if max(footprint) >= WIDEST and remaining > 0.1:
+        return "fails", (
+            "the assumption of Noise2Self fails: the noise is correlated over more pixels than "
+            f"a hole can hide; {remaining:.0%} of it would be left in the result"
+        )
+    doubts = []
+    cut = max(a + b for a, b in zip(faults.saturated, faults.clipped, strict=True))
+    if cut > CLIPPED:
+        doubts.append(
+            f"{cut:.1%} of the pixels are cut off, where the mean of the noise is not zero"
+        )
+    if max(footprint) == 1 and any(alike(c) for c in channels):
+        doubts.append("neighbouring pixels are alike, and it cannot be told whether noise is")
+    shared = _shared_by_frames(correlation)
+    if shared > SHARED:
+        doubts.append("frames share a pattern, which stays in the result if it is the camera's")
+    if doubts:
+        return "in doubt", f"the assumption of Noise2Self is in doubt: {'; '.join(doubts)}"
+    if max(footprint) > 1:
+        return "holds with a wider hole", (
+            "the assumption of Noise2Self holds if each target is hidden together with its "
+            f"surroundings, {' x '.join(map(str, footprint))} pixels; {remaining:.0%} of the "
+            "noise can still be read off the rest"
+        )
+    return "holds", "the assumption of Noise2Self holds: the noise of a pixel is its own"
+
+
+def advise(
+    pixels: int,
+    correlation: NoiseCorrelation,
+    noise: NoiseLevel | None,
+    faults: Faults,
+    assumption: Assumption,
+) -> tuple[Advice, str]:
+    """Say what suits an image of so many pixels a channel: a network, a classical way, nothing."""
+    if noise is None:
+        return "nothing", "leave it as it is: there is no noise to be measured"
+    snr = min(signal_to_noise(noise, faults, c) for c in range(len(faults.variance)))
+    if snr > CLEAN:
+        return "nothing", (
+            f"leave it as it is: structure exceeds noise by {snr:.0f} dB, so that denoising "
+            "changes little and can only lose detail"
+        )
+    if assumption == "fails":
+        return "nothing", (
+            "mend the noise first, then a network suits: as it is, any self-supervised method "
+            "takes part of it for structure"
+        )
+    if pixels < FEW:
+        return "calibrated", (
+            f"a classical denoiser, tuned by the self-supervised loss, suits: {pixels} pixels "
+            "are few for a network to learn from"
+        )
+    how = f", hiding {' x '.join(map(str, correlation.footprint))} pixels"
+    return "network", (
+        f"a network suits{how if max(correlation.footprint) > 1 else ''}: there are "
+        f"{pixels:,} pixels to learn from, and structure stands at {snr:.0f} dB from the noise"
+    )

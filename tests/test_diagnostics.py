@@ -1,0 +1,302 @@
+"""The diagnosis of a recording and the inspection of a result."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from napari_noise2self import api, samples
+from napari_noise2self.core.axes import Stack
+from napari_noise2self.core.diagnostics import Diagnosis, diagnose, diagnose_iter
+from napari_noise2self.core.disagreement import disagreement_iter
+from napari_noise2self.core.errors import ConfigError, ImageError
+from napari_noise2self.core.faults import Faults, find_faults_iter
+from napari_noise2self.core.inspection import inspect_result
+from napari_noise2self.core.noise import estimate_noise
+from napari_noise2self.figures_diagnosis import draw_diagnosis
+
+
+@pytest.fixture(scope="module")
+def cells() -> samples.Sample:
+    return samples.cells(size=192)
+
+
+def blobs(shape: tuple[int, ...] = (128, 128), seed: int = 0) -> np.ndarray:
+    field = gaussian_filter(np.random.default_rng(seed).normal(size=shape[-2:]), 5)
+    return np.broadcast_to((100 + 40 * field / field.std()).clip(5), shape)
+
+
+def faults_of(image: np.ndarray, axes: str | None = None) -> Faults:
+    stack = Stack.of(image, axes)
+    *_, last = find_faults_iter(stack, noise=estimate_noise(stack))
+    return last.result
+
+
+# Faults.
+
+
+def test_saturated_and_clipped_shares():
+    noisy = np.random.default_rng(1).normal(blobs(), 10)
+    low, high = np.quantile(noisy, (0.1, 0.95))
+    found = faults_of(noisy.clip(low, high))
+    assert found.clipped[0] == pytest.approx(0.10, abs=0.005)
+    assert found.saturated[0] == pytest.approx(0.05, abs=0.005)
+    assert faults_of(noisy).saturated == faults_of(noisy).clipped == (0.0,)
+
+
+def test_hot_pixels_are_told_from_spots_and_stay_in_place():
+    rng = np.random.default_rng(2)
+    frames = rng.poisson(blobs((4, 128, 128))).astype(float)
+    frames += 400 * gaussian_filter((rng.random((128, 128)) < 0.001) * 20.0, 1.2)  # bright spots
+    before = faults_of(frames, "TYX")
+    assert before.hot == (0.0,)
+    frames[:, 30, 40] += 3000
+    frames[:, 100, 7] += 3000
+    frames[2, 64, 64] += 3000
+    found = faults_of(frames, "TYX")
+    assert found.hot[0] == pytest.approx(9 / frames.size)
+    assert found.hot_stay[0] == pytest.approx(2 / 3)
+    assert found.variance[0] == pytest.approx(before.variance[0], rel=1e-3)
+    assert found.hot_variance[0] == pytest.approx(1 - before.variance[0] / frames.var(), rel=0.1)
+
+
+def test_drift_and_empty_planes_are_named():
+    frames = np.random.default_rng(3).poisson(blobs((20, 64, 64))).astype(float)
+    frames *= np.linspace(1, 0.5, 20)[:, None, None]
+    frames[7] = 0
+    found = faults_of(np.stack([frames, frames], axis=1), "TCYX")
+    assert found.frames == tuple(range(20))
+    assert found.drift() == pytest.approx(-0.5, abs=0.06)
+    assert found.empty_count == 2
+    assert found.empty == ("t=7 c=0", "t=7 c=1")
+
+
+def test_a_large_stack_is_looked_at_in_part():
+    events = list(diagnose_iter(np.broadcast_to(blobs((64, 64)), (1000, 64, 64)), "TYX"))
+    assert len(events) == 256 + 1
+    assert all(event.stage == "diagnose" and event.result is None for event in events[:-1])
+    assert events[-1].result.faults.frames[-1] == 999
+
+
+# Diagnosis.
+
+
+def test_white_noise_holds_and_a_network_suits(cells: samples.Sample):
+    found = diagnose(cells.noisy)
+    assert (found.assumption, found.advice, found.footprint) == ("holds", "network", (1, 1))
+    assert found.noise is not None
+    assert found.noise.trusted
+    signal, noise = np.var(cells.truth.data), np.var(cells.noisy.data - cells.truth.data)
+    assert found.snr() == pytest.approx(10 * math.log10(signal / noise), abs=1)
+    assert not found.remarks()
+
+
+def test_correlated_noise_asks_for_a_wider_hole():
+    found = diagnose(samples.correlated(size=192).noisy)
+    assert found.assumption == "holds with a wider hole"
+    assert min(found.footprint) >= 3
+    assert "hidden together" in found.assumption_sentence
+    assert found.footprint == tuple(found.to_dict()["footprint"])
+
+
+def test_lines_fail_and_are_to_be_mended_first():
+    rng = np.random.default_rng(4)
+    image = rng.normal(blobs(), 10) + rng.normal(0, 10, (128, 1))
+    found = diagnose(image)
+    assert found.assumption == "fails"
+    assert "subtract the offset of each line" in found.assumption_sentence
+    assert "mend the noise first" in found.advice_sentence
+
+
+def test_clipping_and_fixed_patterns_are_doubts():
+    rng = np.random.default_rng(5)
+    noisy = rng.normal(blobs(), 20)
+    clipped = diagnose(noisy.clip(np.quantile(noisy, 0.03), None))
+    assert clipped.assumption == "in doubt"
+    assert "3.0% of the pixels are cut off" in clipped.assumption_sentence
+    pattern = rng.normal(0, 10, (128, 128))
+    shared = diagnose(rng.normal(blobs((6, 128, 128)), 10) + pattern, "TYX")
+    assert shared.assumption == "in doubt"
+    assert any("fixed pattern" in remark for remark in shared.remarks())
+
+
+def test_a_clean_image_is_left_alone_and_a_small_one_is_calibrated():
+    rng = np.random.default_rng(6)
+    assert diagnose(rng.normal(blobs(), 0.5)).advice == "nothing"
+    small = diagnose(rng.normal(blobs(), 20)[:64, :64])
+    assert small.advice == "calibrated"
+    assert "4096 pixels" in small.advice_sentence
+
+
+@pytest.mark.parametrize("image", [np.zeros((64, 64)), np.full((3, 40, 40), np.nan)])
+def test_nothing_to_measure_is_said(image: np.ndarray):
+    found = diagnose(image)
+    assert (found.assumption, found.advice, found.noise, found.snr()) == (
+        "in doubt",
+        "nothing",
+        None,
+        None,
+    )
+    assert "empty" in found.summary()
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["noise"] is None
+
+
+def test_the_summary_has_a_line_for_each_question(cells: samples.Sample):
+    lines = diagnose(cells.noisy).summary().splitlines()
+    names = [line.split(":")[0] for line in lines]
+    assert names == ["Image", "Correlation", "Noise", "Noise2Self", "Advice"]
+    assert all(line.endswith(".") for line in lines)
+
+
+def test_the_dict_is_plain_json():
+    movie = samples.timelapse(frames=4, size=96).noisy
+    text = json.dumps(diagnose(movie).to_dict(), allow_nan=False)
+    values = json.loads(text)
+    assert values["axes"] == "TYX"
+    assert values["correlation"]["samples"][0][0]["axis"] == "T"
+    assert values["faults"]["hot_stay"] == [None]  # no hot pixels: not a number
+
+
+# Figure.
+
+
+@pytest.mark.parametrize("shape", [(96, 96), (4, 64, 80), (2, 5, 64, 64)])
+def test_the_figure_shows_every_panel_and_the_words(shape: tuple[int, ...], tmp_path):
+    axes = {2: "YX", 3: "TYX", 4: "CZYX"}[len(shape)]
+    image = np.random.default_rng(7).poisson(blobs(shape)).astype(np.uint16)
+    found = diagnose(image, axes)
+    figure = draw_diagnosis(found, image)
+    titles = [panel.get_title(loc="left") for panel in figure.axes]
+    assert [title[0] for title in titles] == list("abcdef"[: len(titles)])
+    assert len(titles) == (6 if "T" in axes else 5)
+    assert "Noise2Self:" in figure.texts[0].get_text()
+    assert len(draw_diagnosis(found).axes) == len(titles) - 1
+    figure.savefig(tmp_path / "diagnosis.pdf")
+    figure.savefig(tmp_path / "diagnosis.png", dpi=60)
+    assert (tmp_path / "diagnosis.png").stat().st_size > 10_000
+
+
+def test_the_figure_of_nothing():
+    assert len(draw_diagnosis(diagnose(np.zeros((40, 40)))).axes) == 3
+
+
+# Inspection of a result.
+
+
+def test_the_truth_leaves_nothing_but_noise(cells: samples.Sample):
+    found = inspect_result(cells.noisy, cells.truth.data)
+    assert found.remarks() == []
+    (channel,) = found.channels
+    assert channel.removed == pytest.approx(1, abs=0.1)
+    assert channel.structure_lost == pytest.approx(1, abs=0.1)
+    for ratio in (channel.total, channel.objects, channel.background):
+        assert ratio == pytest.approx(1, abs=0.005)
+    assert found.psnr is None
+
+
+def test_a_result_that_keeps_some_noise_is_not_blamed(cells: samples.Sample):
+    mixed = 0.7 * cells.truth.data + 0.3 * cells.noisy.data
+    found = inspect_result(cells.noisy, mixed)
+    assert found.remarks() == []
+    assert found.channels[0].removed == pytest.approx(0.49, abs=0.06)
+
+
+def test_smoothing_loses_structure_more_and_more():
+    sample = samples.cells(size=256)
+    lost = []
+    for sigma in (1, 2, 4):
+        blurred = gaussian_filter(sample.noisy.data.astype(float), sigma)
+        found = inspect_result(sample.noisy, blurred)
+        lost.append(found.channels[0].structure_lost)
+    assert 1.1 < lost[0] < lost[1] < lost[2]
+    assert any("structure went with the noise" in remark for remark in found.remarks())
+    assert any("too dark" in remark for remark in found.remarks())
+
+
+def test_bias_of_bright_pixels_is_named():
+    rng = np.random.default_rng(8)
+    clean = blobs((256, 256))
+    noisy = rng.normal(clean, 10)
+    dull = np.where(clean > 150, clean - 12, clean)
+    found = inspect_result(noisy, dull)
+    worst = found.channels[0].worst_bias
+    assert worst == len(found.channels[0].signal) - 1
+    assert any("too dark" in remark for remark in found.remarks())
+    assert found.channels[0].objects < found.channels[0].background
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.3])
+def test_leaks_between_channels_are_measured(share: float):
+    rng = np.random.default_rng(9)
+    clean = np.stack([samples.cells(size=256, seed=s).truth.data for s in (1, 5)]).astype(float)
+    denoised = clean.copy()
+    denoised[0] += share * (clean[1] - clean[1].mean())
+    found = inspect_result(rng.poisson(clean), denoised, "CYX")
+    assert found.leakage[0][1] == pytest.approx(share, abs=0.03)
+    assert found.leakage[1][0] == pytest.approx(0, abs=0.03)
+    assert any("structure of channel 1" in r for r in found.remarks()) == (share > 0.05)
+
+
+def test_psnr_is_a_range_only_where_it_can_be_trusted():
+    rng = np.random.default_rng(10)
+    clean = blobs((256, 256))
+    noisy = rng.normal(clean, 20)
+    strict = clean + gaussian_filter(rng.normal(0, 60, clean.shape), 2)  # an independent error
+    truth = 10 * math.log10(np.ptp(strict) ** 2 / np.mean((strict - clean) ** 2))
+    found = inspect_result(noisy, strict, strict=strict)
+    assert found.psnr is not None
+    assert found.psnr[0] <= truth <= found.psnr[1]
+    assert f"{found.psnr[0]:.1f}" in found.psnr_sentence
+    smooth = clean + 20 * gaussian_filter(rng.normal(size=clean.shape), 0.8) / 0.35
+    assert inspect_result(smooth, strict, strict=strict).psnr is None
+    cut = noisy.clip(None, np.quantile(noisy, 0.98))
+    assert "cut off" in inspect_result(cut, strict, strict=strict).psnr_sentence
+
+
+def test_results_of_any_shape_and_with_nan():
+    rng = np.random.default_rng(11)
+    clean = blobs((3, 2, 48, 64))
+    noisy = rng.normal(clean, 5)
+    noisy[0, 0, :5] = np.nan
+    found = inspect_result(noisy, clean, "ZCYX")
+    assert len(found.channels) == 2
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["remarks"] == found.remarks()
+    with pytest.raises(ImageError, match="another image"):
+        inspect_result(noisy, clean[:2], "ZCYX")
+
+
+# Disagreement.
+
+
+def test_partitions_disagree_where_the_network_is_unsure():
+    sample = samples.cells(size=64)
+    config = api.TrainingConfig(steps=2, width=4, depth=1, stride=2)
+    denoiser = api.Denoiser.for_image(sample.noisy, config=config)
+    for _ in api.train(denoiser, sample.noisy, config):
+        pass
+    before = denoiser.method
+    events = list(disagreement_iter(denoiser, sample.noisy, partitions=2))
+    assert denoiser.method is before
+    assert [e.step for e in events] == sorted(e.step for e in events)
+    assert events[-1].step == events[-1].steps
+    spread = events[-1].result
+    assert spread.shape == (64, 64)
+    assert spread.dtype == np.float32
+    first = denoiser.predict(sample.noisy, output="j-invariant")
+    denoiser.method = replace(before, grid=replace(before.grid, stride=(3, 3)))
+    second = denoiser.predict(sample.noisy, output="j-invariant")
+    np.testing.assert_allclose(spread, np.std([first, second], axis=0, ddof=1), rtol=1e-3)
+    with pytest.raises(ConfigError, match="2 to 8"):
+        next(disagreement_iter(denoiser, sample.noisy, partitions=1))
+
+
+def test_a_diagnosis_is_frozen():
+    found = diagnose(np.random.default_rng(12).normal(size=(40, 40)))
+    assert isinstance(found, Diagnosis)
+    with pytest.raises(AttributeError):
+        found.advice = "nothing"  # type: ignore[misc]
