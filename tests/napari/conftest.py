@@ -16,6 +16,7 @@ if not os.environ.get("DISPLAY") and os.name == "posix" and os.uname().sysname =
 
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
+from qtpy.compat import isalive
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
@@ -97,17 +98,21 @@ def messages() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def make_dock(qtbot: Any, viewer: ViewerModel) -> Callable[..., DenoiseWidget]:
-    """Return a function that opens a dock on the headless viewer."""
+def make_dock(qapp: QApplication, viewer: ViewerModel) -> Iterator[Callable[..., DenoiseWidget]]:
+    """A function that opens a dock on the headless viewer."""
+    docks: list[DenoiseWidget] = []
 
     def make(config: TrainingConfig = TINY, *, denoise_after: bool = False) -> DenoiseWidget:
         dock = DenoiseWidget(viewer)
-        qtbot.addWidget(dock)
+        docks.append(dock)
         dock.panel.form.setValue(config)
         dock.panel.denoise_after_check.setChecked(denoise_after)
         return dock
 
-    return make
+    yield make
+    for dock in docks:
+        if isalive(dock):  # a test may have destroyed it
+            dock.deleteLater()
 
 
 @pytest.fixture

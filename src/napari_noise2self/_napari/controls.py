@@ -90,7 +90,7 @@ def show(panel: Panel, now: Situation) -> None:
         panel.progress_bar.setFormat("")
         panel.model_label.setText(_about_model(now))
         panel.model_label.setToolTip(now.denoiser.record.noise if now.denoiser else "")
-    if now.problem is not None:
+    if now.problem is not None and not now.is_error:
         panel.say(now.problem, error=True)
     else:
         panel.say(now.message or words.READY, error=now.is_error)

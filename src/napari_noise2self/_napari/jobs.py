@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -158,8 +158,32 @@ def denoising(
 def _one(
     key: int, image: Image, denoiser: Any, output: Output, folder: Path | None
 ) -> Generator[Progress | Filling | Filled, None, None]:
-    stack = Stack.of(image)
     denoiser.see(image)  # before a file is made
+    yield from filling(
+        key, image, folder, lambda out: denoiser.predict_iter(image, output=output, out=out)
+    )
+
+
+def filling(
+    key: int,
+    image: Image,
+    folder: Path | None,
+    write: Callable[[Any], Generator[Progress, None, None]],
+) -> Generator[Progress | Filling | Filled, None, None]:
+    """Make an output in the image's shape, and write into it.
+
+    Parameters
+    ----------
+    key
+        Which output the events speak of.
+    image
+        What the output is like.
+    folder
+        Where to put it if it is too large for memory.
+    write
+        Starts the operation that writes into the array it is given.
+    """
+    stack = Stack.of(image)
     with ExitStack() as stay:
         if folder is None:
             data = in_memory(image)
@@ -173,7 +197,7 @@ def _one(
             )
         tally = Tally(data, stack.axes)
         yield Filling(key, tally, folder)
-        events = denoiser.predict_iter(image, output=output, out=tally)
+        events = write(tally)
         stay.enter_context(closing(events))
         try:
             yield from events

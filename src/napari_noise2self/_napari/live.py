@@ -46,13 +46,15 @@ class LivePreview(QObject):
         """The preview layer, or None."""
         return self._layer
 
-    def begin(self, layer: Any, source: Source, *, wanted: bool) -> Requests:
+    def begin(
+        self, layer: Any, source: Source, *, wanted: bool, requests: Requests | None = None
+    ) -> Requests:
         """Follow the viewer's view of a layer; returns the slot that the worker reads."""
         self.end()
         if self._source_layer is None or self._source_layer() != layer:
             self.remove()
         self._source_layer, self._source = ref(layer), source
-        self._requests = Requests()
+        self._requests = requests or Requests()
         for emitter in self._emitters():
             emitter.connect(self._moved)
         self.set_wanted(wanted)

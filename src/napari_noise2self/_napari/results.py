@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.config import Output
 from .jobs import Filled, Filling
 from .layers import METADATA_KEY, Source, pixels_for_display, result_name
 from .outputs import in_words, read_back
@@ -22,16 +21,17 @@ class Results:
         Where the layers go.
     sources
         What is denoised, by key.
-    denoiser
-        The model; results keep it, with its record at that time, in their metadata.
-    output
-        Which output.
+    record
+        How they are made; each result keeps it in its metadata, with the name of
+        its source.
+    suffix
+        What follows the name of the source.
     """
 
     viewer: Any
     sources: Mapping[int, Source]
-    denoiser: Any
-    output: Output
+    record: Mapping[str, Any]
+    suffix: str = "denoised"
     layers: list[Any] = field(default_factory=list)
     _open: dict[int, Filling] = field(default_factory=dict)
 
@@ -62,19 +62,17 @@ class Results:
         self._open.clear()
         return " ".join(parts) or "Nothing was denoised."
 
-    def _record(self) -> dict[str, Any]:
-        record = self.denoiser.record.to_dict()
-        return {"model": record, "output": self.output, "denoiser": self.denoiser}
-
     def _add(self, key: int, data: Any) -> Any:
         source = self.sources[key]
         layers = self.viewer.layers
         active = layers.selection.active
         layer = self.viewer.add_image(
             pixels_for_display(data, source),
-            name=result_name(source.image.name, {layer.name for layer in layers}),
+            name=result_name(
+                source.image.name, {layer.name for layer in layers}, suffix=self.suffix
+            ),
             rgb=source.rgb,
-            metadata={METADATA_KEY: self._record()},
+            metadata={METADATA_KEY: {**self.record, "source": source.image.name}},
             **source.appearance,
         )
         if active is not None and active in layers:

@@ -167,7 +167,8 @@ class DenoiseWidget(QWidget):
                     return
                 folders[key] = folder
         denoiser, output = self.denoiser, self.panel.output_combo.currentData()
-        self._results = Results(self.viewer, sources, denoiser, output)
+        record = {"model": denoiser.record.to_dict(), "output": output, "denoiser": denoiser}
+        self._results = Results(self.viewer, sources, record)
         images = {key: source.image for key, source in sources.items()}
         self._begin(
             State.PREDICTING,

@@ -109,20 +109,22 @@ class Job(QObject):
         batch: list[Any] = []
         reported = -REPORT_EVERY
         iterator = self._make()
-        with closing(iterator):
-            for event in iterator:
-                if batch and _is_tick(batch[-1]) and isinstance(event, Progress):
-                    batch.pop()
-                batch.append(event)
-                now = time.monotonic()
-                if now - reported >= REPORT_EVERY:
-                    self.events.emit(tuple(batch))
-                    batch.clear()
-                    reported = now
-                if self._stop.is_set() or not threading.main_thread().is_alive():
-                    break
-        if batch:
-            self.events.emit(tuple(batch))
+        try:
+            with closing(iterator):
+                for event in iterator:
+                    if batch and _is_tick(batch[-1]) and isinstance(event, Progress):
+                        batch.pop()
+                    batch.append(event)
+                    now = time.monotonic()
+                    if now - reported >= REPORT_EVERY:
+                        self.events.emit(tuple(batch))
+                        batch.clear()
+                        reported = now
+                    if self._stop.is_set() or not threading.main_thread().is_alive():
+                        break
+        finally:
+            if batch:
+                self.events.emit(tuple(batch))
 
 
 def stop_all() -> None:

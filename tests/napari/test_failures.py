@@ -1,0 +1,207 @@
+"""Every failure names the mend, reaches the user, and leaves the dock ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_noise2self import api
+from napari_noise2self._napari.controls import State
+from napari_noise2self._napari.widget import DenoiseWidget
+from napari_noise2self.core.config import TrainingConfig
+
+Dock = Callable[..., DenoiseWidget]
+LONG = 60_000
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named and derived as torch's."""
+
+
+def fails(qtbot: Any, dock: DenoiseWidget, act: Callable[[], None]) -> str:
+    """Return the message; the dock shows it in red and is ready again."""
+    with qtbot.waitSignal(dock.failed, timeout=LONG) as failed:
+        act()
+    (message,) = failed.args
+    assert dock.state.at_rest
+    label = dock.panel.state_label
+    assert message[1:] in label.text()
+    assert "color" in label.styleSheet()
+    assert dock.panel.progress_bar.value() == 0
+    return str(message)
+
+
+def works(qtbot: Any, dock: DenoiseWidget, viewer: ViewerModel, image: np.ndarray) -> None:
+    viewer.add_image(image, name="good")
+    assert "color" not in dock.panel.state_label.styleSheet(), "the error was about another layer"
+    with qtbot.waitSignal(dock.training_finished, timeout=LONG):
+        dock.train(start_over=True)
+
+
+def nan(image: np.ndarray) -> np.ndarray:
+    image = image.copy()
+    image[3, 3] = np.nan
+    return image
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend"),
+    [
+        (nan, "fill_nan"),
+        (lambda image: np.full_like(image, 7), "constant"),
+        (lambda image: image[:20, :20], "at least 32"),
+    ],
+    ids=["NaN", "constant", "tiny"],
+)
+def test_images_that_cannot_be_trained_on(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    noisy: np.ndarray,
+    messages: list[str],
+    spoil: Callable[[np.ndarray], np.ndarray],
+    mend: str,
+) -> None:
+    viewer.add_image(spoil(noisy), name="bad")
+    dock = make_dock()
+    message = fails(qtbot, dock, dock.train)
+    assert mend in message
+    assert message in messages
+    works(qtbot, dock, viewer, noisy)
+
+
+def test_wrong_axes_are_told_before_the_click(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: np.ndarray
+) -> None:
+    viewer.add_image(noisy)
+    dock = make_dock()
+    edit = dock.panel.layer_box.axes_edit
+    edit.setText("TYX")
+    edit.textEdited.emit("TYX")
+    assert not dock.panel.train_button.isEnabled()
+    assert "drop a letter" in dock.panel.state_label.text()
+    assert "drop a letter" in fails(qtbot, dock, dock.train)
+    edit.setText("YX")
+    edit.textEdited.emit("YX")
+    assert dock.panel.train_button.isEnabled()
+    assert "color" not in dock.panel.state_label.styleSheet()
+
+
+@pytest.mark.parametrize("content", [b"", b"no model at all", b"PK\x03\x04 a zip"])
+def test_unreadable_models(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    noisy: np.ndarray,
+    messages: list[str],
+    tmp_path: Path,
+    content: bytes,
+) -> None:
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(content)
+    dock = make_dock()
+    message = fails(qtbot, dock, lambda: dock.load_model(path))
+    assert "broken.safetensors" in message
+    assert message in messages
+    assert dock.denoiser is None
+    works(qtbot, dock, viewer, noisy)
+
+
+def test_a_failed_load_keeps_the_model_that_was_there(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: np.ndarray, tmp_path: Path
+) -> None:
+    dock = make_dock()
+    works(qtbot, dock, viewer, noisy)
+    denoiser = dock.denoiser
+    fails(qtbot, dock, lambda: dock.load_model(tmp_path / "missing.safetensors"))
+    assert dock.denoiser is denoiser
+    assert dock.state is State.READY
+
+
+def test_a_model_that_does_not_fit_is_refused(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: np.ndarray
+) -> None:
+    dock = make_dock()
+    works(qtbot, dock, viewer, noisy)
+    viewer.add_image(np.stack([noisy] * 2), name="channels", axis_labels=("c", "y", "x"))
+    assert "channel" in fails(qtbot, dock, dock.denoise)
+    assert dock.state is State.READY
+
+
+@pytest.mark.parametrize("kind", [OutOfMemoryError, MemoryError, RuntimeError, ZeroDivisionError])
+@pytest.mark.parametrize("trained", [False, True], ids=["at once", "after some steps"])
+def test_errors_of_the_engine_are_never_swallowed(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    noisy: np.ndarray,
+    messages: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[Exception],
+    trained: bool,
+) -> None:
+    train = api.train
+
+    def failing(*args: Any) -> Iterator[Any]:
+        for progress in train(*args):
+            yield progress
+            if progress.step == (3 if trained else 0):
+                raise kind("the engine broke")
+
+    monkeypatch.setattr(api, "train", failing)
+    viewer.add_image(noisy)
+    dock = make_dock()
+    message = fails(qtbot, dock, dock.train)
+    out_of_memory = kind in (OutOfMemoryError, MemoryError)
+    assert ("smaller" if out_of_memory else "the engine broke") in message
+    assert any("smaller" in m if out_of_memory else "broke" in m for m in messages)
+    assert dock.state is (State.STOPPED if trained else State.EMPTY)
+    assert dock.panel.save_button.isEnabled() is trained
+    monkeypatch.undo()
+    with qtbot.waitSignal(dock.training_finished, timeout=LONG):
+        dock.panel.train_button.click()
+
+
+def test_running_out_of_memory_while_denoising(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    noisy: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(*_: Any, **__: Any) -> Iterator[Any]:
+        raise OutOfMemoryError("CUDA out of memory")
+        yield
+
+    dock = make_dock()
+    works(qtbot, dock, viewer, noisy)
+    monkeypatch.setattr(api.Denoiser, "predict_iter", failing)
+    assert "smaller" in fails(qtbot, dock, dock.denoise)
+    assert dock.state is State.READY
+    monkeypatch.undo()
+    with qtbot.waitSignal(dock.denoising_finished, timeout=LONG):
+        dock.denoise()
+
+
+def test_a_device_that_is_not_there(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: np.ndarray, tiny: TrainingConfig
+) -> None:
+    from dataclasses import replace
+
+    viewer.add_image(noisy)
+    dock = make_dock(replace(tiny, device="cuda:7"))
+    assert "here are" in fails(qtbot, dock, dock.train)
+
+
+def test_a_file_that_cannot_be_written(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: np.ndarray, tmp_path: Path
+) -> None:
+    dock = make_dock()
+    works(qtbot, dock, viewer, noisy)
+    target = tmp_path / "no such folder" / "model.safetensors"
+    assert "no such folder" in fails(qtbot, dock, lambda: dock.save_model(target))
