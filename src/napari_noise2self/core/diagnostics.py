@@ -43,6 +43,15 @@ class Diagnosis:
         What suits: a network, a calibrated classical denoiser, or nothing.
     advice_sentence
         The same in plain words, with the reason.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = diagnose(np.random.default_rng(0).poisson(9, (96, 160)))
+    >>> found.footprint, found.advice
+    ((1, 1), 'calibrated')
+    >>> print(found.summary().splitlines()[0])
+    Image:       96 x 160, 64-bit signed (axes "YX" taken from the shape).
     """
 
     understood: str
@@ -64,6 +73,11 @@ class Diagnosis:
         """Return signal over noise in decibels; None where the noise level is not known.
 
         Variance of the structure over the mean variance of the noise.
+
+        Parameters
+        ----------
+        channel
+            Index of the channel.
         """
         if self.noise is None:
             return None

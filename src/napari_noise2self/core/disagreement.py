@@ -9,17 +9,72 @@ wrong together does not show.
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .config import Progress
 from .errors import ConfigError
 from .masks import Grid
 from .model import Model
 from .prediction import predict_iter
+
+
+def disagreement(
+    model: Model,
+    image: Any,
+    axes: str | None = None,
+    *,
+    partitions: int = 3,
+    device: str | None = None,
+) -> NDArray[np.float32]:
+    """Predict strictly with several partitions and return their standard deviation.
+
+    The partitions are grids whose strides grow by one from the model's own.
+
+    Parameters
+    ----------
+    model
+        A trained `Denoiser`.
+    image
+        `Image` or array-like that fits it.
+    axes
+        Axes of `image`; None for its own, else the model's.
+    partitions
+        How many, from 2 to 8. The time of each grows with its stride, squared
+        in 2-D, cubed in 3-D.
+    device
+        Where to compute; None for the configuration's, else the fastest.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, the image's shape, in its intensity units.
+
+    Raises
+    ------
+    ConfigError
+        If the number of partitions is out of range, or the model was trained
+        on pairs and has no J-invariant output.
+
+    Examples
+    --------
+    >>> from napari_noise2self import api
+    >>> image = np.random.default_rng(0).normal(100, 10, (64, 64))
+    >>> config = api.TrainingConfig(steps=2, width=4, depth=1, stride=2)
+    >>> denoiser = api.Denoiser.for_image(image, config=config)
+    >>> for _ in api.train(denoiser, image, config):
+    ...     pass
+    >>> disagreement(denoiser, image, partitions=2).shape
+    (64, 64)
+    """
+    events = disagreement_iter(model, image, axes, partitions=partitions, device=device)
+    result: NDArray[np.float32] = deque(events, maxlen=1).pop().result
+    return result
 
 
 def disagreement_iter(
@@ -30,34 +85,20 @@ def disagreement_iter(
     partitions: int = 3,
     device: str | None = None,
 ) -> Iterator[Progress]:
-    """Predict strictly with several partitions and return their standard deviation.
-
-    The partitions are grids whose strides grow by one from the model's own.
-
-    Parameters
-    ----------
-    model
-        A trained model.
-    image
-        `Image` or array-like that fits it.
-    axes
-        Axes of `image`; None for its own, else the model's.
-    partitions
-        How many, from 2 to 8. Time grows with the square of the stride.
-    device
-        Where to compute; None for the configuration's, else the fastest.
+    """Do what :func:`disagreement` does, event by event; the last one's `result` is the array.
 
     Yields
     ------
     Progress
-        ``stage="predict"``; the last one's `result` is a float32 array of the
-        image's shape, in its units.
+        ``stage="predict"``.
 
-    Raises
-    ------
-    ConfigError
-        If the number of partitions is out of range, or the model was trained
-        on pairs and has no J-invariant output.
+    Examples
+    --------
+    See :func:`disagreement`.
+
+    >>> next(disagreement_iter(None, None, partitions=1))
+    Traceback (most recent call last):
+    napari_noise2self.core.errors.ConfigError: partitions=1: expected a number from 2 to 8
     """
     if not 2 <= partitions <= 8:
         raise ConfigError(f"partitions={partitions!r}: expected a number from 2 to 8")
