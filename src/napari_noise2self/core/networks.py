@@ -47,6 +47,27 @@ def _zero(layer: nn.Module) -> None:
         nn.init.zeros_(parameter)
 
 
+def padded(x: Tensor, divisor: tuple[int, ...]) -> Tensor:
+    """Extend (N, C, *spatial) at its far ends to a multiple of the divisor."""
+    missing = [-n % d for n, d in zip(x.shape[2:], divisor, strict=True)]
+    if not any(missing):
+        return x
+    return F.pad(x, [v for m in reversed(missing) for v in (0, m)], mode="replicate")
+
+
+def mirrored(network: Network, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Apply `network` to the image mirrored along `axes`, and mirror its output back.
+
+    The image is extended to a multiple of the divisor first, so that pooling
+    falls on the same pixels in a tile as in the whole image.
+    """
+    if not axes:
+        return network(x)
+    output = network(padded(x, network.divisor).flip(axes)).flip(axes)
+    inner: tuple[Any, ...] = (..., *(slice(0, n) for n in x.shape[2:]))
+    return output[inner]
+
+
 class Smooth(nn.Module):
     """Gaussian smoothing in the plane, the starting point that a network corrects.
 
@@ -150,11 +171,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, *spatial) to the same shape, in float32."""
         spatial = x.shape[2:]
-        missing = [-n % d for n, d in zip(spatial, self.divisor, strict=True)]
-        features = x
-        if any(missing):
-            pad = [v for m in reversed(missing) for v in (0, m)]
-            features = F.pad(features, pad, mode="replicate")
+        features = padded(x, self.divisor)
         skips = []
         for level, block in enumerate(self.encoder):
             features = block(features)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -15,7 +16,7 @@ from .axes import Stack
 from .config import Output, Progress
 from .devices import autocast, compute_dtype, free_memory, is_out_of_memory, resolve_device
 from .errors import ConfigError, DeviceMemoryError, ImageError, NotTrainedError
-from .methods import Offset
+from .methods import Pass
 from .model import Model
 from .tiling import Tile, Tiling
 
@@ -95,12 +96,12 @@ def predict_iter(
     while pending:
         sample, current = pending[0]
         mean = None
-        for offset in work.passes:
+        for which in work.passes:
             try:
                 mean = mean or _Mean(work, sample, current)
-                mean.add(offset)
+                mean.add(which)
             except (RuntimeError, MemoryError) as error:
-                if work.device.type == "cpu" or not is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 break
             done += 1
@@ -160,7 +161,12 @@ class _Work:
         if model.device != device:  # a copy: the model's own weights stay where they are
             self.network = copy.deepcopy(model.network).to(device)
         self.dtype = compute_dtype(device, model.config.precision)
-        every = model.method.passes(output)
+        # A stack thinner than the stride has no pixel in the J-sets that begin beyond it.
+        every = [
+            which
+            for which in model.method.passes(output)
+            if all(o < n for o, n in zip(which.offset, stack.spatial, strict=True))
+        ]
         self.passes = every if passes is None else every[:: -(-len(every) // passes)]
         # The fill looks as far as the hole is wide.
         halo = tuple(h + w for h, w in zip(self.network.halo, model.footprint, strict=True))
@@ -205,10 +211,11 @@ class _Mean:
         self.weight = torch.zeros_like(self.noisy[:, :1])
 
     @torch.no_grad()
-    def add(self, offset: Offset) -> None:
+    def add(self, which: Pass) -> None:
         """Run one pass; the J-sets are anchored to the image, not to the tile."""
         work = self.work
-        local = tuple(o - c for o, c in zip(offset, self.tile.origin, strict=True))
+        offset = tuple(o - c for o, c in zip(which.offset, self.tile.origin, strict=True))
+        local = replace(which, offset=offset)
         with autocast(work.device, work.dtype):
             values, mask = work.model.method.run_pass(work.network, self.noisy, local, work.output)
         self.total += torch.where(mask, values, 0.0)
