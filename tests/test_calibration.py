@@ -140,12 +140,15 @@ def test_bm3d_parameter_holds_for_the_ordinary_filter() -> None:
     assert np.mean((found.denoise(noisy) - clean) ** 2) < 0.15
 
 
-def test_events_carry_trials_and_the_last_one_the_result() -> None:
+def test_events_carry_trials_and_the_best_of_them_so_far() -> None:
     first, *events = calibrate_iter(noisy_scene((64, 64)), "gaussian", footprint=(1, 1))
     assert first.stage == "analyse"
     assert [e.step for e in events] == list(range(1, len(events) + 1))
     assert all(e.stage == "calibrate" and e.baseline_loss == 1.0 for e in events)
-    assert all(e.result is None for e in events[:-1])
+    assert all((e.result is None) == (e.trial is None) for e in events)
+    for number, event in enumerate((e for e in events if e.trial), 1):
+        assert len(event.result.trials) == number
+        assert event.result.loss == min(t.loss for t in event.result.trials)
     assert events[-1].step == events[-1].steps
     result = events[-1].result
     trials = [e.trial for e in events if e.trial]

@@ -118,9 +118,10 @@ def calibrate_iter(
     ------
     Progress
         One event for the analysis of the noise, then one for each window of each
-        trial. The event that completes a trial carries it as `trial`; the last
-        one's `result` is the `Calibration`. `baseline_loss` is 1, the loss of
-        the average of the nearest neighbours.
+        trial. The event that completes a trial carries it as `trial`, and as
+        `result` the `Calibration` with the best trial so far, so that whoever
+        stops early keeps it. `baseline_loss` is 1, the loss of the average of
+        the nearest neighbours.
 
     Examples
     --------
@@ -256,7 +257,7 @@ def _trials(
                     queue = _between(trials)
                     steps = step + (len(queue) + 2 * refinements) * len(passes)
             finished = trial is not None and not queue
-            result = _with(start, trials) if finished else None
+            result = None if trial is None else _with(start, trials)
             seconds = time.perf_counter() - started
             yield Progress(
                 stage="calibrate",
@@ -267,7 +268,7 @@ def _trials(
                 loss=None if trial is None else trial.loss,
                 baseline_loss=1.0,
                 trial=trial,
-                notice=None if result is None else _at_the_end(result),
+                notice=_at_the_end(result) if finished and result else None,
                 result=result,
             )
 

@@ -120,17 +120,20 @@ class TrainingConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise ConfigError(f"{name}={value!r}: expected a whole number from {low} to {high}")
-        if not 0 < self.learning_rate <= 1:
+        if not (_is_number(self.learning_rate) and 0 < self.learning_rate <= 1):
             raise ConfigError(
                 f"learning_rate={self.learning_rate!r}: expected a number above 0 and up to 1, "
                 "for example 0.001"
             )
-        if self.time_limit is not None and not self.time_limit > 0:
+        if self.time_limit is not None and not (
+            _is_number(self.time_limit) and self.time_limit > 0
+        ):
             raise ConfigError(
                 f"time_limit={self.time_limit!r}: expected seconds above 0, or None for no limit"
             )
         if self.footprint is not None and (
-            len(self.footprint) not in (2, 3)
+            not isinstance(self.footprint, tuple)
+            or len(self.footprint) not in (2, 3)
             or any(not isinstance(w, int) or w < 1 or w % 2 == 0 for w in self.footprint)
         ):
             raise ConfigError(
@@ -160,6 +163,10 @@ class TrainingConfig:
         if name not in PRESETS:
             raise ConfigError(f"preset={name!r}: expected one of {', '.join(PRESETS)}")
         return replace(cls(), **PRESETS[name])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -210,7 +217,8 @@ class Progress:
         On an event that completes one trial of a calibration: its parameters
         and its loss.
     result
-        What the operation made; on the last event only.
+        What the operation made; on the last event only, save that each trial of
+        a calibration carries the best one so far.
 
     Examples
     --------
