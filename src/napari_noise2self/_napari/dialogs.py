@@ -32,3 +32,15 @@ def folder_for_result(parent: QWidget, folder: str, name: str) -> Path | None:
         "OME-Zarr (*.zarr)",
     )
     return Path(path).with_suffix(".zarr") if path else None
+
+
+def figure_to_save(parent: QWidget, name: str) -> Path | None:
+    """Ask where to write a figure."""
+    kinds = {"PDF (*.pdf)": ".pdf", "SVG (*.svg)": ".svg", "PNG (*.png)": ".png"}
+    path, kind = QFileDialog.getSaveFileName(
+        parent, "Save figure", f"{name}.pdf", ";;".join(kinds), next(iter(kinds))
+    )
+    if not path:
+        return None
+    known = Path(path).suffix.lower() in kinds.values()
+    return Path(path) if known else Path(path).with_suffix(kinds.get(kind, ".pdf"))

@@ -1,0 +1,319 @@
+"""The dock Calibrate: a classical denoiser whose parameter the noisy image chooses itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+from weakref import ref
+
+from qtpy.QtCore import Signal
+
+from ..core.config import Progress
+from ..core.errors import ImageError, Noise2SelfError
+from . import calibration_jobs as jobs
+from . import dialogs, pieces
+from .calibration_plot import CalibrationPlot
+from .calibration_preview import CalibrationPreview
+from .dock import Dock
+from .jobs import Filled, Filling
+from .layers import Source
+from .outputs import fits_in_memory
+from .results import Results
+from .theme import colours
+from .worker import Ended
+
+FAMILY_LABELS = {
+    "median": "Median",
+    "gaussian": "Gaussian",
+    "nlm": "Non-local means",
+    "wavelet": "Wavelet",
+    "tv": "Total variation",
+    "bm3d": "BM3D",
+}
+"""What `core.classical.FAMILIES` are called; that module takes long to import."""
+
+READY = "Ready. Start tries one value of the parameter after the other on the layer above."
+
+
+class State(Enum):
+    """What the dock is doing."""
+
+    AT_REST = "waiting for a click"
+    CALIBRATING = "trying values"
+    APPLYING = "making the result layer"
+
+
+class CalibrateWidget(Dock):
+    """Tune a classical denoiser by the self-supervised loss, look at it, accept it.
+
+    `calibration_finished` is emitted when a calibration has ended, by itself or
+    by Stop, `accepted` when a result layer was made; `failed` when anything
+    went wrong, with the message.
+    """
+
+    calibration_finished = Signal()
+    accepted = Signal()
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(napari_viewer)
+        self.calibration: Any = None
+        """The `core.calibrated.Calibration` in hand, at the value that was chosen last."""
+        self._state = State.AT_REST
+        self._source: Source | None = None  # what it was calibrated on
+        self._layer: Callable[[], Any] = lambda: None
+        self._results: Results | None = None
+        self._follows = True  # whether the preview follows the lowest loss
+        self._build()
+        self.preview = CalibrationPreview(napari_viewer, self)
+        self.start_button.clicked.connect(self._start_clicked)
+        self.accept_button.clicked.connect(self.accept)
+        self.plot.chosen.connect(self.choose)
+        self.preview.failed.connect(self.fail)
+        self.layer_box.valueChanged.connect(self._choice_changed)
+        self.family_combo.currentIndexChanged.connect(self._choice_changed)
+        self.listen()
+
+    def _build(self) -> None:
+        self.layer_box.layer_combo.setToolTip("The noisy image. Every image layer is offered.")
+        self.layer_box.region_combo.setToolTip(
+            "Try the values only on the part inside the shapes of a Shapes layer.\n"
+            "Accept still works on the whole image."
+        )
+        self.family_combo = pieces.combo(
+            "family_combo",
+            FAMILY_LABELS,
+            "The kind of denoiser. Median and Gaussian are quick and never invent anything;\n"
+            "non-local means keeps textures that repeat, total variation keeps edges,\n"
+            "wavelet lies between them, BM3D is the strongest and the slowest.",
+        )
+        self.start_button = pieces.button(
+            "start_button",
+            "Start",
+            "Try one value of the parameter after the other and measure, on the noisy image "
+            "itself,\nhow well hidden pixels are predicted. Stop keeps the best value so far.",
+            bold=True,
+        )
+        self.plot = CalibrationPlot()
+        self.chosen_label = pieces.text("chosen_label")
+        self.accept_button = pieces.button(
+            "accept_button",
+            "Accept",
+            "Denoise the whole layer with the value that is marked by the ring.\n"
+            "The result is a new layer; no other layer is touched.",
+        )
+        rows = self.column.rows
+        rows.addWidget(self.layer_box)
+        rows.addLayout(pieces.form(("Family", self.family_combo)))
+        rows.addWidget(self.start_button)
+        rows.addWidget(self.progress_bar)
+        rows.addWidget(self.state_label)
+        rows.addWidget(self.plot)
+        rows.addWidget(self.chosen_label)
+        rows.addWidget(self.accept_button)
+        rows.addStretch(1)
+
+    @property
+    def state(self) -> State:
+        """What the dock is doing."""
+        return self._state
+
+    # Verbs
+
+    def start(self) -> None:
+        """Calibrate the chosen family on the chosen layer."""
+        if self.busy:
+            return
+        box = self.layer_box
+        try:
+            if box.layer() is None:
+                raise ImageError("open an image, or select one in the layer list")
+            source, region = box.source(), box.region()
+        except Noise2SelfError as error:
+            self.fail(error)
+            return
+        self._forget()
+        self._source, self._layer = source, ref(box.layer())
+        self._state, self._follows = State.CALIBRATING, True
+        self.preview.begin(box.layer(), source)
+        image, family = source.image, self.family_combo.currentData()
+        self.say("Starting; the first time takes a moment.")
+        self.begin(lambda: jobs.calibrating(image, family, region=region), name="calibrate")
+
+    def choose(self, value: float) -> None:
+        """Take one of the values that were tried, and preview it.
+
+        Parameters
+        ----------
+        value
+            Value of the parameter; one that was not tried changes nothing.
+        """
+        if self.calibration is None or self._state is State.APPLYING:
+            return
+        trial = next((t for t in self.calibration.trials if value in t.parameters.values()), None)
+        if trial is not None:
+            self._follows = False
+            self._show(self.calibration.at(trial))
+            self.refresh()
+
+    def accept(self) -> None:
+        """Denoise the whole layer with the chosen value."""
+        if self.busy or self.calibration is None or self._source is None:
+            return
+        source, calibration, folder = self._source, self.calibration, None
+        if not fits_in_memory(source.image):
+            folder = dialogs.folder_for_result(self, "", source.image.name)
+            if folder is None:
+                return
+        record = {
+            "family": calibration.family,
+            "parameters": dict(calibration.parameters),
+            "loss": calibration.loss,
+            "footprint": calibration.footprint,
+        }
+        suffix = f"calibrated {calibration.family}"
+        self._results = Results(self.viewer, {0: source}, record, suffix)
+        self._state = State.APPLYING
+        self.say("Denoising. Stop keeps the planes that are finished.")
+        self.begin(lambda: jobs.applying(source.image, calibration, folder), name="apply")
+
+    # Jobs
+
+    def take(self, event: Any) -> None:
+        """Use one event of a job."""
+        if isinstance(event, jobs.Begun):
+            self.plot.start_again(event.label, whole=event.whole)
+        elif isinstance(event, Filling | Filled) and self._results is not None:
+            self._results.take(event)
+        elif isinstance(event, Progress) and self._state is State.CALIBRATING:
+            self._take_trial(event)
+
+    def _take_trial(self, event: Progress) -> None:
+        if event.stage == "analyse":
+            self.say("Looking at the image and its noise.")
+            return
+        self.say("Trying values. Click on the curve to see the image with one of them.")
+        if event.trial is None:
+            return
+        self.plot.add(_value(event.trial), event.trial.loss)
+        if self._follows:
+            self._show(event.result)
+        else:  # keep the value that was clicked on
+            before = self.calibration.parameters
+            same = next(t for t in event.result.trials if t.parameters == before)
+            self.calibration = event.result.at(same)
+        self.refresh()
+
+    def job_ended(self, ended: Ended) -> None:
+        """Say what came of it."""
+        state, self._state = self._state, State.AT_REST
+        if state is State.APPLYING and self._results is not None:
+            results, self._results = self._results, None
+            self.say(results.summary())
+            if results.layers:
+                self.preview.remove()  # the result shows more
+            self.accepted.emit()
+        elif state is State.CALIBRATING:
+            self.say(self._found(stopped=ended.stopped))
+            self.calibration_finished.emit()
+
+    def _found(self, *, stopped: bool) -> str:
+        best = self.plot.best
+        if best is None:
+            return "Stopped before a value was tried."
+        parameter = next(iter(self.calibration.parameters))
+        how = "Stopped: the best so far is" if stopped else "The loss is lowest at"
+        text = f"{how} {parameter} {best[0]:g}."
+        if best[1] >= 1:
+            text += " It is no better than an average of the neighbours: try another family."
+        return text
+
+    # Controls
+
+    def refresh(self) -> None:
+        """Derive every control from the state."""
+        resting, has_one = not self.busy, self.calibration is not None
+        layer, problem = self.layer_box.layer(), None
+        if layer is not None and resting:
+            try:
+                self.layer_box.source()
+            except Noise2SelfError as error:
+                problem = str(error)
+        self.start_button.setText("Start" if resting else "Stopping" if self.stopping else "Stop")
+        self.start_button.setEnabled(
+            layer is not None and problem is None if resting else not self.stopping
+        )
+        self.accept_button.setEnabled(resting and has_one)
+        self.layer_box.setEnabled(resting)
+        self.layer_box.layer_combo.setEnabled(resting)
+        self.family_combo.setEnabled(resting)
+        self.chosen_label.setVisible(has_one)
+        if has_one and self._source is not None:
+            self.chosen_label.setText(self._about_chosen(self._source.image.name))
+        if problem is not None:
+            self._show_state(problem, error=True)
+        elif not self._message:
+            self._show_state(READY if layer is not None else "Open an image.", error=False)
+
+    def recolour(self, _: Any = None) -> None:
+        """Take on the colours of the viewer's theme."""
+        super().recolour()
+        found = colours(self.viewer)
+        self.plot.set_colours(background=found["background"], text=found["text"])
+
+    def connections(self) -> list[tuple[Any, Callable[..., None]]]:
+        """Return what of the viewer to listen to, and with what."""
+        return [
+            *super().connections(),
+            (self.viewer.layers.events.removed, self._layer_removed),
+        ]
+
+    def leave(self) -> None:
+        """Take the preview out of the viewer."""
+        self.preview.end()
+        self.preview.remove()
+
+    def _about_chosen(self, name: str) -> str:
+        ((parameter, value),) = self.calibration.parameters.items()
+        better = 1 - self.calibration.loss
+        than = f"{abs(better):.0%} {'below' if better >= 0 else 'above'} that of the average"
+        family = FAMILY_LABELS[self.calibration.family]
+        return f"{family} on {name}: {parameter} {value:g}, loss {than} of the neighbours."
+
+    def _show(self, calibration: Any) -> None:
+        """Take a calibration in hand and preview it."""
+        changed = self.calibration is None or calibration.parameters != self.calibration.parameters
+        self.calibration = calibration
+        self.plot.ring(_value(calibration))
+        if changed or not self._follows:
+            self.preview.show(calibration)
+
+    def _forget(self) -> None:
+        self.calibration = self._source = None
+        self.plot.start_again()
+        self.preview.end()
+
+    def _start_clicked(self) -> None:
+        if self.busy:
+            self.stop()
+        else:
+            self.start()
+
+    def _choice_changed(self, _: Any = None) -> None:
+        if self._is_error and not self.busy:
+            self.say("")  # it was about another choice
+        self.refresh()
+
+    def _layer_removed(self, _: Any = None) -> None:
+        if self._source is None or self._layer() in self.viewer.layers:
+            return
+        if self._state is State.CALIBRATING:
+            self.stop()
+        self.preview.end()
+        self.preview.remove()
+
+
+def _value(of: Any) -> float:
+    """Return the value of the one parameter of a trial or a calibration."""
+    (value,) = of.parameters.values()
+    return float(value)

@@ -1,0 +1,89 @@
+"""Calibration in the worker thread, as generators of frozen events; heavy imports stand inside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..core.axes import Image
+from ..core.config import Progress
+from .jobs import Filled, Filling, filling
+from .preview import Preview, Window
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A calibration begins, of this parameter."""
+
+    label: str
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What the viewer shows, as `calibration` denoises it."""
+
+    calibration: Any
+    preview: Preview
+
+
+def calibrating(
+    image: Image, family: str, *, region: tuple[slice, ...] | None = None
+) -> Generator[Progress | Begun, None, None]:
+    """Try one value of the family's parameter after the other.
+
+    Parameters
+    ----------
+    image
+        What to calibrate on.
+    family
+        Name of the denoiser.
+    region
+        The part of the image that counts; None for all of it.
+
+    Yields
+    ------
+    Progress or Begun
+        A `Progress` that has a trial carries the best calibration so far.
+    """
+    yield Progress(stage="analyse", step=0, steps=1, seconds=0.0)
+    from ..core.calibration import calibrate_iter
+    from ..core.classical import family_of
+
+    found = family_of(family)
+    yield Begun(found.label, found.whole)
+    part = image if region is None else replace(image, data=image.data[region])
+    with closing(calibrate_iter(part, family)) as trials:
+        yield from trials
+
+
+def looking(
+    calibration: Any, array: Any, axes: str, window: Window
+) -> Generator[Progress | Looked, None, None]:
+    """Denoise what the viewer shows."""
+    begin = time.monotonic()
+    crop = np.asarray(array[window.read])
+    with closing(calibration.denoise_iter(crop, axes)) as blocks:
+        for progress in blocks:
+            yield replace(progress, result=None)
+    data = np.ascontiguousarray(progress.result[window.inner], dtype=np.float32)
+    seconds = time.monotonic() - begin
+    pixels_per_second = crop.size / max(seconds, 1e-6)
+    yield Looked(calibration, Preview(window, data, 0, pixels_per_second))
+
+
+def applying(
+    image: Image, calibration: Any, folder: Path | None = None
+) -> Generator[Progress | Filling | Filled, None, None]:
+    """Denoise a whole image, into memory or into `folder`; what is finished stays at a stop."""
+    yield Progress(stage="predict", step=0, steps=1, seconds=0.0)
+    events = filling(0, image, folder, lambda out: calibration.denoise_iter(image, out=out))
+    with closing(events):
+        for event in events:
+            yield replace(event, result=None) if isinstance(event, Progress) else event

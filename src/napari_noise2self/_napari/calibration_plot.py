@@ -1,0 +1,170 @@
+"""The loss over the parameter of a classical denoiser, point by point, with its minimum."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pyqtgraph as pg
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from .plot import BASELINE, HELD_OUT, TRAINING
+
+HEIGHT = 160
+_ROUND = (1, 2, 5)  # what the marks of a logarithmic axis begin with
+
+
+def marks(low: float, high: float) -> list[float]:
+    """Return round values from `low` to `high`, for a logarithmic axis.
+
+    Examples
+    --------
+    >>> marks(0.4, 6.4)
+    [0.5, 1.0, 2.0, 5.0]
+    """
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = [float(f"{digit}e{decade}") for decade in decades for digit in _ROUND]
+    return [value for value in values if low <= value <= high]
+
+
+class CalibrationPlot(QWidget):
+    """Draws trials as they come; hidden until there is one. A click chooses the nearest."""
+
+    chosen = Signal(float)
+    """Value of the parameter that was clicked on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("calibration_plot")
+        self.setToolTip(
+            "How far the denoiser's guess of each hidden pixel is from its noisy value, for each "
+            "value of its parameter: lower is better.\nThe star marks the lowest. At the dashed "
+            "line it is no better than a plain average of the neighbours.\n"
+            "Click on the curve to see the image with that value."
+        )
+        self._losses: dict[float, float] = {}
+        self._whole = False
+        self._label = ""
+        self._shown: float | None = None
+        self._colours = {"background": "#262930", "text": "#f0f1f2"}
+
+        self._canvas = pg.PlotWidget()
+        self._canvas.setFixedHeight(HEIGHT)
+        self._canvas.setMinimumWidth(100)
+        self._canvas.setMenuEnabled(False)
+        self._canvas.setMouseEnabled(x=False, y=False)
+        self._canvas.hideButtons()
+        self._canvas.setCursor(Qt.CursorShape.PointingHandCursor)
+        self._canvas.scene().sigMouseClicked.connect(self._clicked)
+        self._legend = QLabel()
+        self._legend.setTextFormat(Qt.TextFormat.RichText)
+        self._legend.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._legend)
+        layout.addWidget(self._canvas)
+
+        plot = self._canvas.getPlotItem()
+        for name in ("bottom", "left"):
+            plot.getAxis(name).enableAutoSIPrefix(False)
+        plot.getAxis("left").setWidth(38)
+        self._baseline = pg.InfiniteLine(
+            1.0, angle=0, pen=pg.mkPen(BASELINE, width=1, style=Qt.PenStyle.DashLine)
+        )
+        plot.addItem(self._baseline)
+        self._curve = plot.plot(
+            pen=pg.mkPen(TRAINING, width=2), symbol="o", symbolSize=7, symbolBrush=TRAINING
+        )
+        self._best = plot.plot(pen=None, symbol="star", symbolSize=16, symbolBrush=HELD_OUT)
+        self._ring = plot.plot(pen=None, symbol="o", symbolSize=14, symbolBrush=None)
+        self._draw()
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """Value and loss of every trial, in ascending order of the values."""
+        return sorted(self._losses.items())
+
+    @property
+    def best(self) -> tuple[float, float] | None:
+        """The point of the lowest loss."""
+        return min(self.points, key=lambda point: point[1], default=None)
+
+    @property
+    def shown(self) -> float | None:
+        """The value whose point has a ring."""
+        return self._shown
+
+    def start_again(self, label: str = "", *, whole: bool = False) -> None:
+        """Forget the curve.
+
+        Parameters
+        ----------
+        label
+            The parameter in words.
+        whole
+            Whether its values are whole numbers; others stand on a logarithmic
+            axis.
+        """
+        self._losses.clear()
+        self._shown = None
+        self._label, self._whole = label, whole
+        self._canvas.setLabel("bottom", label)
+        self._draw()
+
+    def add(self, value: float, loss: float) -> None:
+        """Draw one more trial."""
+        self._losses[value] = loss
+        self._draw()
+
+    def ring(self, value: float | None) -> None:
+        """Put a ring around the point that the viewer shows."""
+        self._shown = value
+        self._draw()
+
+    def nearest(self, x: float) -> float:
+        """Return the value whose point is nearest to a place along the axis."""
+        return min(self._losses, key=lambda value: abs(self._place(value) - x))
+
+    def set_colours(self, *, background: str, text: str) -> None:
+        """Take on the colours of a theme."""
+        self._canvas.setBackground(background)
+        plot = self._canvas.getPlotItem()
+        for name in ("bottom", "left"):
+            axis = plot.getAxis(name)
+            axis.setPen(text)
+            axis.setTextPen(text)
+        self._best.setSymbolPen(text)
+        self._ring.setSymbolPen(pg.mkPen(text, width=2))
+        parts = (("loss", TRAINING), ("★ lowest", HELD_OUT), ("- - average", BASELINE))
+        self._legend.setText(
+            " &nbsp; ".join(f'<span style="color: {c}">{name}</span>' for name, c in parts)
+        )
+
+    def _place(self, value: float) -> float:
+        return float(value) if self._whole else math.log10(value)
+
+    def _draw(self) -> None:
+        self._curve.setData(*self._columns(self.points))
+        self._best.setData(*self._columns([self.best] if self.best else []))
+        ringed = [p for p in self.points if p[0] == self._shown]
+        self._ring.setData(*self._columns(ringed))
+        self._label_axis()
+        self.setVisible(bool(self._losses))
+
+    def _label_axis(self) -> None:
+        values = [value for value, _ in self.points]
+        if not values:
+            return
+        named = values if self._whole else marks(values[0], values[-1])
+        ticks = [(self._place(value), f"{value:g}") for value in named]
+        self._canvas.getPlotItem().getAxis("bottom").setTicks([ticks])
+
+    def _columns(self, points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+        return [self._place(value) for value, _ in points], [loss for _, loss in points]
+
+    def _clicked(self, click: Any) -> None:
+        box = self._canvas.getPlotItem().getViewBox()
+        if self._losses and box.sceneBoundingRect().contains(click.scenePos()):
+            self.chosen.emit(self.nearest(box.mapSceneToView(click.scenePos()).x()))

@@ -1,0 +1,171 @@
+"""What every dock does: follow the viewer, run one job at a time, say how it went."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from typing import Any
+
+from napari.utils.notifications import notification_manager, show_error, show_info
+from qtpy.QtCore import QEvent, Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from ..core.config import Progress
+from ..core.errors import Noise2SelfError
+from . import pieces, words
+from .layer_box import LayerBox
+from .theme import colours
+from .ties import Ties
+from .worker import Ended, Job
+
+_log = logging.getLogger(__name__)
+
+
+class Dock(QWidget):
+    """A layer box, a progress bar, a state line, and at most one job.
+
+    A subclass fills `column`, calls `begin`, and overrides `take`, `job_ended`,
+    `refresh` and, where it must, `recolour` and `leave`. Closing the dock stops
+    the job.
+
+    Parameters
+    ----------
+    napari_viewer
+        The viewer that the dock belongs to.
+    """
+
+    failed = Signal(str)
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self._message, self._is_error = "", False
+        self._error_colour = "red"
+        self._ties = ties = Ties()
+        self.destroyed.connect(lambda *_: ties.release())
+        self.layer_box = LayerBox(napari_viewer)
+        self.progress_bar = pieces.progress_bar()
+        self.state_label = pieces.text("state_label")
+        self.column = pieces.Column()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.column)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs."""
+        return self._ties.job is not None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it has been asked to stop."""
+        return self._ties.job is not None and self._ties.job.stopping
+
+    def stop(self) -> None:
+        """Stop the job, after its current step; what was reached is kept."""
+        if self._ties.job is not None:
+            self._ties.job.stop()
+            self.refresh()
+
+    def say(self, message: str, *, error: bool = False) -> None:
+        """Show a sentence in the state line."""
+        self._message, self._is_error = message, error
+        self._show_state(message, error=error)
+
+    def fail(self, error: Exception) -> None:
+        """Tell the user, in the dock, as a notification and as a signal."""
+        if isinstance(error, Noise2SelfError):
+            message = str(error)
+            show_error(message)
+        else:
+            message = f"{type(error).__name__}: {error}"
+            _log.error("unexpected error in a job", exc_info=error)
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+        self.say(message, error=True)
+        self.refresh()
+        self.failed.emit(message)
+
+    def begin(self, make: Callable[[], Generator[Any, None, None]], *, name: str) -> None:
+        """Start a job."""
+        job = Job(make, name=name)
+        job.events.connect(self._events)
+        job.ended.connect(self._ended)
+        self._ties.job = job
+        self.refresh()
+        job.start()
+
+    # For subclasses
+
+    def connections(self) -> list[tuple[Any, Callable[..., None]]]:
+        """Return what of the viewer to listen to, and with what."""
+        return [*self.layer_box.connections(), (self.viewer.events.theme, self.recolour)]
+
+    def take(self, event: Any) -> None:
+        """Use one event of a job."""
+
+    def job_ended(self, ended: Ended) -> None:
+        """Use what the job came to, an error excepted; `fail` and `refresh` follow."""
+
+    def refresh(self) -> None:
+        """Derive every control from the state."""
+
+    def recolour(self, _: Any = None) -> None:
+        """Take on the colours of the viewer's theme."""
+        self._error_colour = colours(self.viewer)["error"]
+        self._show_state(self._message, error=self._is_error)
+
+    def leave(self) -> None:
+        """Take out of the viewer what belongs to the dock, which is being closed."""
+
+    # The job
+
+    def _events(self, events: tuple[Any, ...]) -> None:
+        """Show what a job reports; the only way from the worker into the GUI."""
+        for event in events:
+            if isinstance(event, Progress) and event.notice is not None:
+                show_info(event.notice)
+            self.take(event)
+        progress = [event for event in events if isinstance(event, Progress)]
+        if progress:
+            self.progress_bar.setRange(0, progress[-1].steps)
+            self.progress_bar.setValue(progress[-1].step)
+            self.progress_bar.setFormat(words.on_bar(progress[-1]))
+
+    def _ended(self, ended: Ended) -> None:
+        self._ties.job = None
+        self.progress_bar.setRange(0, 1)
+        self.progress_bar.setValue(0)
+        self.progress_bar.setFormat("")
+        self.job_ended(ended)
+        if ended.error is not None:
+            self.fail(ended.error)
+        else:
+            self.refresh()
+
+    def _show_state(self, message: str, *, error: bool) -> None:
+        self.state_label.setStyleSheet(f"color: {self._error_colour};" if error else "")
+        self.state_label.setText(message[:1].upper() + message[1:])
+
+    # The viewer
+
+    def listen(self) -> None:
+        """Follow the viewer; a subclass calls this once it is complete."""
+        self._ties.connect(self.connections())
+        self.layer_box.refresh()
+        self.recolour()
+        self.refresh()
+
+    def _part(self) -> None:
+        """Leave the viewer: the dock is being closed."""
+        self._ties.release()
+        self.leave()
+        self.layer_box.forget()
+
+    def event(self, event: QEvent) -> bool:
+        """Notice that the dock was closed: napari takes its widget out and sends no close event."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None and self._ties.connected:
+                self._part()
+            elif self.parent() is not None and not self._ties.connected:
+                self.listen()
+        return super().event(event)

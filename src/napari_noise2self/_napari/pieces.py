@@ -1,0 +1,112 @@
+"""Buttons, labels and rows as every dock has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+LABEL_WIDTH = 56
+"""Pixels, so that the controls of a whole dock stand in one column."""
+
+
+class Column(QScrollArea):
+    """A column of controls that scrolls where the window is too low for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        content = QWidget()
+        self.rows = QVBoxLayout(content)
+        self.rows.setContentsMargins(6, 4, 6, 4)
+        self.rows.setSpacing(5)
+        self.setWidget(content)
+
+    def sizeHint(self) -> QSize:
+        """Leaves a canvas of some 650 pixels in a window of 1280 x 720."""
+        return QSize(320, 560)
+
+    def minimumSizeHint(self) -> QSize:
+        """Leave the rest to the scroll bar."""
+        return QSize(250, 120)
+
+
+def combo(name: str, labels: Mapping[str, str], tooltip: str) -> QComboBox:
+    """Return a combo box that offers `labels`, with their keys as data."""
+    box = QComboBox()
+    box.setObjectName(name)
+    box.setToolTip(tooltip)
+    for key, label in labels.items():
+        box.addItem(label, key)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return box
+
+
+def button(name: str, text: str, tooltip: str, *, bold: bool = False) -> QPushButton:
+    """Return a push button."""
+    made = QPushButton(text)
+    made.setObjectName(name)
+    made.setToolTip(tooltip)
+    font = made.font()
+    font.setBold(bold)
+    made.setFont(font)
+    return made
+
+
+def text(name: str) -> QLabel:
+    """Return a label for sentences, which can be selected and copied."""
+    label = QLabel()
+    label.setObjectName(name)
+    label.setWordWrap(True)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def progress_bar() -> QProgressBar:
+    """Return the bar of a dock."""
+    bar = QProgressBar()
+    bar.setObjectName("progress_bar")
+    bar.setToolTip("How much is done, and how long the rest will take.")
+    bar.setTextVisible(True)
+    return bar
+
+
+def line() -> QFrame:
+    """Return a horizontal line."""
+    made = QFrame()
+    made.setFrameShape(QFrame.Shape.HLine)
+    return made
+
+
+def row(*widgets: tuple[QWidget, int]) -> QHBoxLayout:
+    """Return widgets side by side, each with its stretch."""
+    layout = QHBoxLayout()
+    for widget, stretch in widgets:
+        layout.addWidget(widget, stretch)
+    return layout
+
+
+def form(*rows: tuple[str, QWidget]) -> QFormLayout:
+    """Return labelled widgets below one another."""
+    layout = QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    for label, widget in rows:
+        layout.addRow(label, widget)
+        layout.labelForField(widget).setMinimumWidth(LABEL_WIDTH)
+    return layout
