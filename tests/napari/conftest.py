@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-if not os.environ.get("DISPLAY") and os.name == "posix" and os.uname().sysname == "Linux":
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # no screen and no pytest-xvfb
-
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 from qtpy.compat import isalive
@@ -37,6 +34,13 @@ TINY = replace(
 )
 
 ENDLESS = replace(TINY, steps=1_000_000, patience=0)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure() -> None:
+    """Do without a screen where there is none and pytest-xvfb has started none."""
+    if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
 @pytest.fixture(autouse=True)
