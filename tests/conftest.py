@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,17 @@ def random_denoiser(tiny: Callable[..., api.TrainingConfig]) -> Callable[..., ap
         return denoiser
 
     return build
+
+
+@pytest.fixture(scope="session")
+def train() -> Callable[..., list[api.Progress]]:
+    """Train to the end and return all events."""
+
+    def run(denoiser: api.Denoiser, image: Any, **changes: Any) -> list[api.Progress]:
+        config = replace(denoiser.config, **changes)
+        return list(api.train(denoiser, image, config))
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,11 @@ from torch import nn
 from .core.axes import Image, Stack
 from .core.config import Output, Progress, TrainingConfig
 from .core.correlation import noise_correlation
-from .core.errors import ConfigError
 from .core.masks import Grid
 from .core.methods import METHODS
-from .core.model import Model, TrainingRecord
+from .core.model import Model, TrainingRecord, check_footprint, check_size
 from .core.normalization import Normalization
 from .core.prediction import predict_iter
-from .core.training import check_size
 from .io.models import read_model, write_model
 
 
@@ -108,11 +106,7 @@ class Denoiser(Model):
         elif footprint is None:
             correlation = noise_correlation(stack, seed=config.seed)
             footprint, noise = correlation.footprint, correlation.sentence
-        elif len(footprint) != len(stack.spatial):
-            raise ConfigError(
-                f"footprint={footprint} has {len(footprint)} widths and the image "
-                f'{len(stack.spatial)} spatial axes ("{stack.spatial_axes}"); give one for each'
-            )
+        check_footprint(footprint, stack.axes)
         denoiser = cls(
             network=nn.Identity(),
             method=METHODS[config.method](Grid.for_footprint(footprint, config.stride)),

@@ -36,10 +36,14 @@ class HeldOut:
     offset: tuple[int, ...]
 
     @classmethod
-    def seeded(cls, grid: Grid, seed: int) -> HeldOut:
-        """Pick the J-set by `seed`."""
+    def seeded(cls, grid: Grid, patch: Sequence[int], seed: int) -> HeldOut:
+        """Pick the J-set by `seed`, among those that have a pixel in the image's first patch.
+
+        A stack of two planes holds no pixel of a J-set that begins at the third.
+        """
         rng = np.random.default_rng(seed)
-        return cls(grid, tuple(int(rng.integers(s)) for s in grid.stride))
+        first = [min(s, n) for s, n in zip(grid.stride, patch, strict=True)]
+        return cls(grid, tuple(int(rng.integers(n)) for n in first))
 
     def counted(self, origins: Tensor, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return the held-out pixels of crops at `origins` and the offsets that hide them.
@@ -106,6 +110,8 @@ class Crops:
         Where the data and the crops lie.
     resident_bytes
         Bound on what the data take there.
+    step
+        Step at which training goes on: the pool is filled as it stood there.
     """
 
     def __init__(
@@ -118,6 +124,7 @@ class Crops:
         seed: int,
         device: torch.device,
         resident_bytes: int = RESIDENT_BYTES,
+        step: int = 0,
     ) -> None:
         self.stacks, self.normalization = stacks, normalization
         self.patch, self.held_out = patch, held_out
@@ -135,8 +142,7 @@ class Crops:
         ]
         self.origins = [(0,) * len(patch)] * count
         self._loaded = 0
-        for number in range(count):
-            self._load(number)
+        self.renew(step)
 
     def _load(self, number: int) -> None:
         """Read block `number` of the endless, seeded sequence of blocks into its slot."""
@@ -158,12 +164,11 @@ class Crops:
         self._loaded = number + 1
 
     def renew(self, step: int) -> None:
-        """Bring the pool to where it stands at `step`; nothing to do for a whole stack."""
-        if not self.whole:
-            count = len(self.origins)
-            until = count + step // POOL_RENEWAL
-            for number in range(max(self._loaded, until - count), until):
-                self._load(number)
+        """Bring the pool to where it stands at `step`; a whole stack is loaded once."""
+        count = len(self.origins)
+        until = count if self.whole else count + step // POOL_RENEWAL
+        for number in range(max(self._loaded, until - count), until):
+            self._load(number)
 
     def draw(
         self, count: int, generator: torch.Generator, *, turns: bool, swaps: bool = False

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from .axes import Image, Stack
-from .config import MINIMUM_SIZE, Progress, TrainingConfig
+from .config import Progress, TrainingConfig
 from .devices import autocast, compute_dtype, describe_device, explained, resolve_device
-from .errors import ConfigError, ImageError, ModelMismatchError
+from .errors import ConfigError, ModelMismatchError
 from .masks import Grid, donut_fill
 from .methods import METHODS, masked_mse
-from .model import Model, TrainingRecord
+from .model import Model, TrainingRecord, check_footprint
 from .pairs import check_pair
 from .patches import Batch, Crops, HeldOut, patch_shape, validation_windows, window_at
 
@@ -32,6 +32,7 @@ IMPROVEMENT = 1e-4  # relative; less does not count against the plateau
 class TrainingState:
     """What a training needs to go on as if it had never stopped."""
 
+    seed: int  # of the held-out pixels and the pool, whatever a later configuration says
     network: nn.Module  # raw weights
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
@@ -44,6 +45,7 @@ class TrainingState:
     stale: int = 0  # looks at the held-out pixels since the best
     curve: tuple[tuple[int, float], ...] = ()  # (step, validation loss)
     seconds: float = 0.0
+    loop: _Loop | None = None  # the call of `train` that is under way
 
     def to(self, device: torch.device) -> None:
         """Move everything to `device`, where it is not there already."""
@@ -106,33 +108,33 @@ def train(
     2
     """
     config = config or model.config
-    _adopt(model, config)
-    stacks = _stacks(model, image, target)
     device = resolve_device(config.device)
+    stacks = _stacks(model, image, target, config)
+    _adopt(model, config)
     loop = _Loop(model, stacks, config, device)
     try:
         with explained(device, "use a smaller patch or width, or device='cpu'"):
             yield from loop.run()
     except GeneratorExit:
-        loop.rest(stopped=True)
+        loop.rest(look=True)
         raise
     except BaseException:
         loop.rest()
         raise
-    loop.rest()
+    loop.rest(look=True)
 
 
-def _stacks(model: Model, image: Any, target: Any) -> list[Stack]:
+def _stacks(model: Model, image: Any, target: Any, config: TrainingConfig) -> list[Stack]:
     """See the image and the target, if the method takes one; refuse what cannot be trained on."""
     stacks = [model.see(image)]
-    check_size(stacks[0])
-    if model.method.takes_target and target is None:
+    takes_target = METHODS[config.method].takes_target
+    if takes_target and target is None:
         raise ConfigError(
-            f'method="{model.config.method}" needs a target: give a second image of the scene as '
+            f'method="{config.method}" needs a target: give a second image of the scene as '
             'target=, or use method="noise2self"'
         )
     if target is not None:
-        if not model.method.takes_target:
+        if not takes_target:
             raise ConfigError(
                 'method="noise2self" takes no target: leave it out, or use method="noise2noise" '
                 '(a second noisy image) or "noise2clean"'
@@ -143,19 +145,11 @@ def _stacks(model: Model, image: Any, target: Any) -> list[Stack]:
     return stacks
 
 
-def check_size(stack: Stack) -> None:
-    """Refuse a stack too small to train on."""
-    if min(stack.spatial[-2:]) < MINIMUM_SIZE:
-        raise ImageError(
-            f"the image is {stack.spatial[-2]} x {stack.spatial[-1]} pixels; training needs at "
-            f"least {MINIMUM_SIZE} x {MINIMUM_SIZE}; take a larger region, or calibrate a "
-            "classical denoiser instead; if these are not Y and X, correct the axes"
-        )
-
-
 def _adopt(model: Model, config: TrainingConfig) -> None:
     """Take over `config`; a network that has not trained yet is rebuilt to its architecture."""
-    grid = Grid.for_footprint(config.footprint or model.footprint, config.stride)
+    footprint = config.footprint or model.footprint
+    check_footprint(footprint, model.axes)
+    grid = Grid.for_footprint(footprint, config.stride)
     had = model.config
     wanted = (config.method, config.network, config.width, config.depth, grid)
     have = (had.method, had.network, had.width, had.depth, model.method.grid)
@@ -187,15 +181,22 @@ class _Loop:
         if model.training is None:
             model.training = _begin(model, device)
         self.state = model.training
+        if self.state.loop is not None:  # an iterator that was dropped without being closed
+            self.state.loop.rest(look=True)
+        self.state.loop = self
         self.state.to(device)
         _restore(model.network, self.state.average)
+        if self.state.stale >= config.patience:
+            self.state.stale = 0  # who asks for more after the plateau gets it
         self.windows: list[tuple[Batch, Tensor]] = []
         self.first_step, self.seconds_before = self.state.step, self.state.seconds
 
     def run(self) -> Iterator[Progress]:
         self._load()
-        if self.state.step == 0:
-            self._compare()
+        baseline = self._baseline()
+        if not math.isclose(baseline, self.state.baseline_loss, rel_tol=1e-4):
+            # The first call, or other held-out pixels, which make an earlier best meaningless.
+            self.state.baseline_loss, self.state.best_loss = baseline, math.inf
             yield self._progress(validation_loss=self._look())
         total = torch.zeros((), device=self.device)
         pending = 0
@@ -227,20 +228,26 @@ class _Loop:
         """Whether the time is over or the held-out loss has reached its plateau."""
         limit, patience = self.config.time_limit, self.config.patience
         over = limit is not None and time.perf_counter() - self.started > limit
-        return over or (patience > 0 and self.state.stale >= patience)
+        taken_over = self.state.loop is not self  # by another call of `train`
+        return taken_over or over or (patience > 0 and self.state.stale >= patience)
 
     def _load(self) -> None:
         """Lay the data on the device, and the windows of the held-out pixels beside them."""
-        seed = self.config.seed
+        seed = self.state.seed
         first = self.stacks[0]
         patch = patch_shape(first.spatial, self.config.patch_size, self.config.patch_depth)
-        held_out = HeldOut.seeded(self.grid, seed)
+        held_out = HeldOut.seeded(self.grid, patch, seed)
         self.count = max(1, self.config.pixels_per_step // math.prod(patch))
         normalization = self.model.normalization
         self.crops = Crops(
-            self.stacks, normalization, patch, held_out, seed=seed, device=self.device
+            self.stacks,
+            normalization,
+            patch,
+            held_out,
+            seed=seed,
+            device=self.device,
+            step=self.state.step,
         )
-        self.crops.renew(self.state.step)
         places = validation_windows(first, patch, self.grid, seed)
         for start in range(0, len(places), self.count):
             part = places[start : start + self.count]
@@ -263,9 +270,12 @@ class _Loop:
         swaps = self.model.method.both_ways
         batch = self.crops.draw(self.count, state.generator, turns=same, swaps=swaps)
         offsets = torch.stack(
-            [torch.randint(s, (self.count,), generator=state.generator) for s in self.grid.stride],
+            [
+                torch.randint(min(s, n), (self.count,), generator=state.generator)
+                for s, n in zip(self.grid.stride, self.crops.patch, strict=True)
+            ],
             dim=1,
-        ).to(self.device)
+        ).to(self.device)  # (N, ndim); a crop thinner than the stride has a target in any case
         loss = self._loss(state.network, batch, offsets)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -290,21 +300,26 @@ class _Loop:
             )
 
     @torch.no_grad()
-    def _compare(self) -> None:
+    def _baseline(self) -> float:
         """Take the donut average's loss on the held-out pixels, the line to beat."""
         losses = []
         for batch, offsets in self.windows:
             _, hidden = self.grid.masks(batch.noisy.shape[2:], offsets)
             average = donut_fill(batch.noisy, hidden, self.grid.footprint)
             losses.append(masked_mse(average, batch.noisy, batch.counted))
-        self.state.baseline_loss = float(torch.stack(losses).mean())
+        return self._mean(losses)
 
     @torch.no_grad()
     def _validate(self) -> float:
         """Take the averaged weights' loss on the held-out pixels."""
         network = self.model.network
         losses = [self._loss(network, batch, offsets) for batch, offsets in self.windows]
-        return float(torch.stack(losses).mean())
+        return self._mean(losses)
+
+    def _mean(self, losses: list[Tensor]) -> float:
+        """Average over the held-out pixels; batches hold different numbers of them."""
+        counts = torch.stack([batch.counted.sum() for batch, _ in self.windows])
+        return float((torch.stack(losses) * counts).sum() / counts.sum())
 
     def _look(self) -> float:
         """Validate, and keep the averaged weights if they are the best so far."""
@@ -318,17 +333,21 @@ class _Loop:
         self._record(state.best_step, state.best_loss)
         return loss
 
-    def rest(self, *, stopped: bool = False) -> None:
+    def rest(self, *, look: bool = False) -> None:
         """Give the model the best weights; the averaged ones wait for the training to go on.
 
-        Where the training was `stopped` between two looks, its last weights may
-        be the best. They are then given to the model, but the state does not
-        hear of them: going on must equal a run that was never stopped.
+        Where the training stopped between two looks at the held-out pixels, its
+        last weights may be the best. With `look` they are then given to the
+        model, but the state does not hear of them: going on must equal a run
+        that was never stopped.
         """
         state, network = self.state, self.model.network
+        if state.loop is not self:
+            return  # another call took over and saw to it
+        state.loop = None
         state.average = _snapshot(network)
         looked = state.curve and state.curve[-1][0] == state.step
-        if stopped and self.windows and not looked:
+        if look and self.windows and not looked:
             loss = self._validate()
             if loss < state.best_loss:
                 self._record(state.step, loss)
@@ -378,11 +397,16 @@ def _begin(model: Model, device: torch.device) -> TrainingState:
     """Start from the model's weights: seeded ones, or those of a model that was loaded."""
     raw = model.build().to(device)
     raw.load_state_dict(model.network.state_dict())
+    had = model.record
     model.record = TrainingRecord(
-        image=model.record.image, noise=model.record.noise, device=describe_device(device)
+        image=had.image,
+        noise=had.noise,
+        device=describe_device(device),
+        earlier_steps=had.earlier_steps + had.steps,
     )
     weights = _snapshot(model.network)
     return TrainingState(
+        seed=model.config.seed,
         network=raw,
         optimizer=torch.optim.AdamW(raw.parameters(), lr=model.config.learning_rate),
         generator=torch.Generator().manual_seed(model.config.seed),
