@@ -15,13 +15,24 @@ from .axes import Stack
 from .config import Progress
 from .errors import ImageError
 
+ROUNDING = 1e-6
+"""Spread, relative to the mean, that float32 cannot tell from none."""
+
 
 @dataclass(frozen=True)
 class Normalization:
-    """Mean and standard deviation of each channel, in the image's intensity units."""
+    """Mean and standard deviation of each channel, in the image's intensity units.
+
+    A constant channel (alpha, an empty one) has a standard deviation of zero
+    and comes out as it went in.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"{len(self.mean)} means and {len(self.std)} standard deviations")
 
     @classmethod
     def fit_iter(cls, stack: Stack) -> Iterator[Progress]:
@@ -71,13 +82,12 @@ class Normalization:
                 "replace them, for example with api.fill_nan(image)"
             )
         std = np.sqrt(square / count)
-        flat = std <= 1e-6 * np.maximum(1e-30, np.abs(mean))
-        if flat.all():
+        std[std <= ROUNDING * np.abs(mean)] = 0.0
+        if not std.any():
             raise ImageError(
                 f"the image is constant, every value about {mean[0]:.6g}: there is nothing to "
                 "denoise; is it the right layer or file?"
             )
-        std[flat] = 1.0  # a constant channel (alpha, an empty one) passes through
         yield Progress(
             stage="analyse",
             step=len(windows),
@@ -93,7 +103,8 @@ class Normalization:
 
     def apply(self, x: Tensor) -> Tensor:
         """Normalize `x` of shape (N, C, *spatial)."""
-        return (x - self._column(self.mean, x)) / self._column(self.std, x)
+        scale = tuple(std or 1.0 for std in self.std)
+        return (x - self._column(self.mean, x)) / self._column(scale, x)
 
     def invert(self, x: Tensor) -> Tensor:
         """Return normalized `x` of shape (N, C, *spatial) to intensity units."""
@@ -103,9 +114,15 @@ class Normalization:
         """Say how the first sample of `stack` differs from these statistics, if it does by much."""
         values = stack.read(0, next(stack.windows())[1]).reshape(stack.channels, -1)
         for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
-            here = float(np.nanmean(values[channel]))
-            spread = float(np.nanstd(values[channel]))
-            if abs(here - mean) > 2 * std or not std / 4 <= spread <= 4 * std:
+            finite = values[channel][np.isfinite(values[channel])].astype(np.float64)
+            if not finite.size:
+                continue  # whoever reads it next says so
+            here, spread = float(finite.mean()), float(finite.std())
+            margin = ROUNDING * abs(mean)
+            if (
+                abs(here - mean) > 2 * std + margin
+                or not std / 4 - margin <= spread <= 4 * std + margin
+            ):
                 return (
                     f"channel {channel} has mean {here:.4g} and standard deviation {spread:.4g} "
                     f"where the model was trained on {mean:.4g} and {std:.4g}; if the result "
