@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from .axes import Image
 
-def fill_nan(image: Any) -> NDArray[Any]:
+
+@overload
+def fill_nan(image: Image) -> Image: ...
+
+
+@overload
+def fill_nan(image: Any) -> NDArray[Any]: ...
+
+
+def fill_nan(image: Any) -> Any:
     """Return a copy of `image` in which each NaN or infinite value is its nearest finite pixel.
 
     Parameters
     ----------
     image
-        Array-like of any shape; the nearest pixel is looked for along the last
-        two axes, and where a whole plane has no finite pixel it becomes zero.
+        `Image` or array-like of 2 dimensions or more; the nearest pixel is
+        looked for along the last two axes, and where a whole plane has no finite
+        pixel it becomes zero.
+
+    Returns
+    -------
+    numpy.ndarray or Image
+        What was given, with its dtype; an `Image` keeps its axes and scale.
 
     Examples
     --------
@@ -24,7 +41,9 @@ def fill_nan(image: Any) -> NDArray[Any]:
     array([[1., 1.],
            [3., 4.]])
     """
-    result = np.array(image)
+    if isinstance(image, Image):
+        return replace(image, data=fill_nan(image.data))
+    result = np.array(image, order="C")  # so that the planes below are views
     if result.dtype.kind != "f":
         return result
     for plane in result.reshape(-1, *result.shape[-2:]):
