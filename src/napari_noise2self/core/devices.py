@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from traceback import clear_frames
 
 import psutil
 import torch
@@ -111,8 +112,5 @@ def explained(device: torch.device, mend: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        message = f"{device} ran out of memory; {mend}"
-    else:
-        return
-    # Raised outside the except block: a chained traceback would keep the tensors alive.
-    raise DeviceMemoryError(message)
+        clear_frames(error.__traceback__)  # whoever keeps the error keeps no tensor
+        raise DeviceMemoryError(f"{device} ran out of memory; {mend}") from None

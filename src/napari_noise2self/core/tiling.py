@@ -6,6 +6,8 @@ import itertools
 import math
 from dataclasses import dataclass
 
+from .errors import ConfigError
+
 Window = tuple[slice, ...]
 
 
@@ -74,6 +76,11 @@ class Tiling:
         >>> [t.window[0] for t in tiling.cut((64, 32))]
         [slice(0, 64, None), slice(64, 100, None)]
         """
+        if len(size) != len(self.shape) or min(size) < 1:
+            raise ConfigError(
+                f"tile={tuple(size)}: expected {len(self.shape)} sizes above 0, one for each "
+                "spatial axis; or None, to take them from the memory that is free"
+            )
         steps = [math.ceil(s / d) * d for s, d in zip(size, self.divisor, strict=True)]
         lines = [
             [slice(start, min(start + step, n)) for start in range(0, n, step)]
