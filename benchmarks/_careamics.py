@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import tempfile
 import time
@@ -32,14 +31,10 @@ def load() -> None:
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
         torch.library.define("torchvision::nms", "(Tensor a, Tensor b, float c) -> Tensor")
-    os.environ.setdefault("TQDM_DISABLE", "1")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import careamics  # noqa: F401
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    for name in logging.root.manager.loggerDict:
-        if name.partition(".")[0] in ("careamics", "lightning"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+    logging.disable(logging.INFO)
 
 
 @contextmanager
