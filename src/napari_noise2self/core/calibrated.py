@@ -169,29 +169,43 @@ class Calibration:
     ) -> Iterator[Progress]:
         started = time.perf_counter()
         (value,) = self.parameters.values()
-        best = output == "best"
-        apply = family.apply if best else family.strict
-        keep = self.keep if best else (0.0,) * len(self.scale)
+        strict = output == "j-invariant"
+        keep = (0.0,) * len(self.scale) if strict else self.keep
         # As far as the filter looks, and the fill of a hole.
         halo = tuple(family.reach(value) + 2 * width + 2 for width in self.footprint)
         cover = list(blocks(stack.spatial, halo, strides(self.footprint)))
-        steps = stack.samples * len(cover)
-        for step, (sample, block) in enumerate(itertools.product(range(stack.samples), cover), 1):
-            noisy = finite(stack.read(sample, block.grown))  # (C, *grown)
-            clean = np.empty_like(noisy[(slice(None), *block.inner)])
-            for channel, (x, scale, weight) in enumerate(zip(noisy, self.scale, keep, strict=True)):
-                estimate = apply(x / np.float32(scale), value, self.footprint)[block.inner] * scale
-                clean[channel] = estimate + weight * (x[block.inner] - estimate)
-            target.write(sample, block.core, clean)
+        passes = family.passes(self.footprint, strict=strict)
+        steps = stack.samples * len(cover) * passes * len(self.scale)
+        step = 0
+
+        def progress(result: Any = None) -> Progress:
             seconds = time.perf_counter() - started
-            yield Progress(
+            left = seconds / step * (steps - step)
+            return Progress(
                 stage="predict",
                 step=step,
                 steps=steps,
                 seconds=seconds,
-                seconds_left=seconds / step * (steps - step),
-                result=target.data if step == steps else None,
+                seconds_left=left,
+                result=result,
             )
+
+        for sample, block in itertools.product(range(stack.samples), cover):
+            noisy = finite(stack.read(sample, block.grown))  # (C, *grown)
+            clean = np.empty_like(noisy[(slice(None), *block.inner)])
+            for channel, (x, scale, weight) in enumerate(zip(noisy, self.scale, keep, strict=True)):
+                # Each pass is an event: a stop need not wait for all of a slow filter's.
+                for filtered in family.run(
+                    x / np.float32(scale), value, self.footprint, strict=strict
+                ):
+                    step += 1
+                    if step % passes == 0:
+                        estimate = filtered[block.inner] * scale
+                        clean[channel] = estimate + weight * (x[block.inner] - estimate)
+                    if step % (passes * len(self.scale)):
+                        yield progress()
+            target.write(sample, block.core, clean)
+            yield progress(target.data if step == steps else None)
 
 
 def last(events: Iterator[Progress]) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -235,21 +235,32 @@ class Family:
         rng = np.random.default_rng(offset) if self.single_pass else None
         return hide(x, footprint, offset, rng), targets(footprint, offset)
 
-    def strict(self, x: Array, value: float, footprint: tuple[int, ...]) -> Array:
-        """Return the strictly J-invariant output for one channel `x` (*spatial)."""
-        if self.donut:
-            return self.filter(x, value, footprint)
+    def passes(self, footprint: tuple[int, ...], *, strict: bool) -> int:
+        """Return how many passes of the filter `run` makes."""
+        if self.donut or (self.single_pass and not strict):
+            return 1
+        return len(list(offsets(footprint)))
+
+    def run(
+        self, x: Array, value: float, footprint: tuple[int, ...], *, strict: bool
+    ) -> Iterator[Array]:
+        """Filter one channel `x` (*spatial), strictly J-invariant or as it is to be used.
+
+        Yields the same array once for each pass; the last one completes it.
+        """
+        if self.passes(footprint, strict=strict) == 1:
+            yield self.filter(x, value, footprint)
+            return
         output = np.empty_like(x)
         for offset in offsets(footprint):
             seen, j = self.masked(x, footprint, offset)
             output[j] = self.filter(seen, value, footprint)[j]
-        return output
+            yield output
 
-    def apply(self, x: Array, value: float, footprint: tuple[int, ...]) -> Array:
-        """Return the output to use for one channel `x`: strict, or one ordinary pass."""
-        if self.single_pass:
-            return self.filter(x, value, footprint)
-        return self.strict(x, value, footprint)
+    def strict(self, x: Array, value: float, footprint: tuple[int, ...]) -> Array:
+        """Return the strictly J-invariant output for one channel `x` (*spatial)."""
+        *_, output = self.run(x, value, footprint, strict=True)
+        return output
 
 
 def _geometric(low: float, high: float, count: int) -> dict[int, tuple[float, ...]]:
