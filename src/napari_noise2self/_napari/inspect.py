@@ -43,6 +43,7 @@ class InspectWidget(Dock):
         super().__init__(napari_viewer)
         self.found: jobs.Inspected | None = None
         """What was found last: a diagnosis, an inspection of the result, the figure."""
+        self._subject = ""
         self._build()
         self.inspect_button.clicked.connect(self._inspect_clicked)
         self.save_button.clicked.connect(self._save_clicked)
@@ -110,6 +111,9 @@ class InspectWidget(Dock):
             self.fail(error)
             return
         self._show(None)
+        self._subject = f'"{box.layer().name}"'
+        if denoised is not None:
+            self._subject += f', compared with "{noisy_layer.name}"'
         self.say("Starting; the first time takes a moment.")
         self.begin(lambda: jobs.inspecting(noisy, denoised, strict=strict), name="inspect")
 
@@ -127,14 +131,15 @@ class InspectWidget(Dock):
             self.say(_STAGES[event.stage])
         elif isinstance(event, jobs.Inspected):
             self._show(event)
+            self.say(f"Found in {self._subject}. Click the figure to see it in full.")
         elif isinstance(event, jobs.FigureSaved):
             self.say(f"The figure is saved in {event.path}.")
 
     def job_ended(self, ended: Ended) -> None:
         """Say what came of it."""
-        if self._message in (_STAGES["figure"], _STAGES["diagnose"], _STAGES["residual"]):
-            self.say("Stopped." if self.found is None else "Done.")
-        if self.found is not None and ended.error is None:
+        if self.found is None:
+            self.say("Stopped.")
+        elif ended.error is None:
             self.inspection_finished.emit()
 
     # Controls
@@ -227,17 +232,23 @@ def _verdict(found: jobs.Inspected) -> list[str]:
 
 def _details(found: jobs.Inspected) -> str:
     """Return everything else, as rich text."""
-    lines = []
-    for text in (found.inspection, found.diagnosis):
-        if text is not None:
-            lines += text.summary().splitlines()
-    shown = set(_verdict(found))
-    parts = []
-    for entry in lines:
-        name, _, sentence = entry.partition(":")
-        if sentence.strip() not in shown:
-            parts.append(f"<p><b>{escape(name)}</b>&nbsp; {escape(sentence.strip())}</p>")
+    shown, parts = set(_verdict(found)), []
+    if found.inspection is not None:
+        parts += _paragraphs(found.inspection.summary(), shown)
+        parts.append("<p><i>Of the noisy image:</i></p>")
+    # the layer box has said how the image is understood
+    parts += _paragraphs(found.diagnosis.summary().partition("\n")[2], shown)
     return "".join(parts)
+
+
+def _paragraphs(summary: str, shown: set[str]) -> list[str]:
+    """Return the lines "Name: sentence" of a summary that are not shown yet."""
+    entries = [line.partition(":") for line in summary.splitlines()]
+    return [
+        f"<p><b>{escape(name)}</b>&nbsp; {escape(sentence.strip())}</p>"
+        for name, _, sentence in entries
+        if sentence.strip() not in shown
+    ]
 
 
 def _sentences(words: list[str]) -> list[str]:

@@ -1,0 +1,285 @@
+"""The dock Calibrate on a headless viewer, with the real filters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QProgressBar, QWidget
+
+from napari_noise2self._napari.calibrate import FAMILY_LABELS, CalibrateWidget, State
+from napari_noise2self._napari.calibration_plot import CalibrationPlot, marks
+from napari_noise2self._napari.layers import METADATA_KEY
+from napari_noise2self.core.calibration import calibrate
+from napari_noise2self.core.classical import FAMILIES
+
+LONG = 60_000
+
+
+@pytest.fixture
+def dock(qtbot: Any, viewer: ViewerModel) -> CalibrateWidget:
+    widget = CalibrateWidget(viewer)
+    qtbot.addWidget(widget)
+    return widget
+
+
+def press(qtbot: Any, button: Any) -> None:
+    assert button.isEnabled()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def calibrated(qtbot: Any, dock: CalibrateWidget) -> None:
+    with qtbot.waitSignal(dock.calibration_finished, timeout=LONG):
+        press(qtbot, dock.start_button)
+
+
+def looked(qtbot: Any, dock: CalibrateWidget) -> None:
+    qtbot.waitUntil(lambda: dock.preview._ties.job is None, timeout=LONG)
+
+
+def names(viewer: ViewerModel) -> list[str]:
+    return [layer.name for layer in viewer.layers]
+
+
+def test_every_family_has_a_name() -> None:
+    assert FAMILY_LABELS.keys() == FAMILIES.keys()
+
+
+def test_the_scripted_names_and_tooltips_are_there(dock: CalibrateWidget) -> None:
+    for name in (
+        "layer_combo",
+        "family_combo",
+        "start_button",
+        "accept_button",
+        "progress_bar",
+        "state_label",
+    ):
+        assert dock.findChild(QWidget, name) is not None, name
+    for kind in (QAbstractButton, QComboBox, QLineEdit, QProgressBar):
+        for control in dock.findChildren(kind):
+            if control.objectName() and not control.objectName().startswith("qt_"):
+                assert control.toolTip(), control.objectName()
+
+
+def test_without_an_image_nothing_can_be_started(dock: CalibrateWidget) -> None:
+    assert not dock.start_button.isEnabled()
+    assert not dock.accept_button.isEnabled()
+    assert dock.plot.isHidden()
+    assert "Open an image" in dock.state_label.text()
+
+
+def test_start_look_choose_accept(
+    qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget, noisy: np.ndarray
+) -> None:
+    source = viewer.add_image(
+        noisy,
+        name="cells",
+        scale=(0.5, 0.5),
+        units=("um", "um"),
+        colormap="green",
+        contrast_limits=(60, 140),
+        gamma=0.9,
+    )
+    calibrated(qtbot, dock)
+    direct = calibrate(noisy, "median")
+    assert dock.plot.points == [(trial.parameters["radius"], trial.loss) for trial in direct.trials]
+    assert dock.plot.best == (direct.parameters["radius"], direct.loss)
+    assert dock.plot.shown == direct.parameters["radius"], "the ring is on the lowest"
+    assert f"radius {direct.parameters['radius']}" in dock.state_label.text()
+    looked(qtbot, dock)
+    preview = viewer.layers["cells preview"]
+    np.testing.assert_array_equal(preview.data, direct.denoise(noisy))
+    assert viewer.layers.selection.active == source
+
+    dock.plot.chosen.emit(5.0)
+    looked(qtbot, dock)
+    other = next(trial for trial in direct.trials if trial.parameters["radius"] == 5)
+    np.testing.assert_array_equal(preview.data, direct.at(other).denoise(noisy))
+    assert "radius 5" in dock.chosen_label.text()
+
+    with qtbot.waitSignal(dock.accepted, timeout=LONG):
+        press(qtbot, dock.accept_button)
+    assert names(viewer) == ["cells", "cells calibrated median"], "and the preview is gone"
+    result = viewer.layers[-1]
+    np.testing.assert_array_equal(result.data, direct.at(other).denoise(noisy))
+    np.testing.assert_array_equal(result.scale, source.scale)
+    assert result.units == source.units
+    assert result.colormap == source.colormap
+    assert result.contrast_limits == source.contrast_limits
+    assert result.gamma == source.gamma
+    made = result.metadata[METADATA_KEY]
+    assert made["parameters"] == {"radius": 5}
+    assert made["source"] == "cells"
+    with qtbot.waitSignal(dock.accepted, timeout=LONG):
+        press(qtbot, dock.accept_button)
+    assert names(viewer)[-1] == "cells calibrated median 2"
+
+
+def test_the_preview_follows_the_slider(
+    qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget, stack: np.ndarray
+) -> None:
+    viewer.add_image(stack, name="movie")
+    calibrated(qtbot, dock)
+    looked(qtbot, dock)
+    layer = viewer.layers["movie preview"]
+    viewer.dims.set_current_step(0, 5)
+    qtbot.waitUntil(lambda: layer.translate[0] == 5, timeout=LONG)
+    looked(qtbot, dock)
+    np.testing.assert_allclose(layer.data[0], dock.calibration.denoise(stack[5], "YX"))
+
+
+def test_stop_keeps_the_best_so_far(qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget) -> None:
+    image = np.random.default_rng(0).normal(100, 10, (512, 512)).astype(np.float32)
+    viewer.add_image(image, name="cells")
+    dock.family_combo.setCurrentIndex(dock.family_combo.findData("nlm"))
+    press(qtbot, dock.start_button)
+    assert dock.state is State.CALIBRATING
+    assert not dock.family_combo.isEnabled()
+    qtbot.waitUntil(lambda: len(dock.plot.points) > 0, timeout=LONG)
+    with qtbot.waitSignal(dock.calibration_finished, timeout=LONG):
+        press(qtbot, dock.start_button)
+        assert dock.start_button.text() == "Stopping"
+    assert dock.start_button.text() == "Start"
+    assert dock.progress_bar.value() == 0
+    assert "Stopped" in dock.state_label.text()
+    assert len(dock.plot.points) < len(FAMILIES["nlm"].values[2])
+    assert dock.accept_button.isEnabled()
+    dock.family_combo.setCurrentIndex(dock.family_combo.findData("gaussian"))
+    viewer.layers["cells"].data = image[:64, :64]
+    calibrated(qtbot, dock)
+    assert dock.calibration.family == "gaussian", "and the user can go on"
+
+
+def test_a_value_chosen_while_the_curve_is_drawn_stays(
+    qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget, noisy: np.ndarray
+) -> None:
+    viewer.add_image(noisy, name="cells")
+    trials: list[float] = []
+
+    def first_of(event: Any) -> None:
+        take(event)
+        if len(dock.plot.points) == 1 and not trials:
+            trials.append(dock.plot.points[0][0])
+            dock.choose(trials[0])
+
+    take, dock.take = dock.take, first_of  # type: ignore[method-assign]
+    calibrated(qtbot, dock)
+    assert dock.plot.best is not None
+    assert dock.plot.best[0] != trials[0]
+    assert dock.calibration.parameters == {"radius": trials[0]}
+    assert len(dock.calibration.trials) == len(dock.plot.points)
+
+
+@pytest.mark.parametrize(
+    ("image", "mend"),
+    [
+        (np.full((64, 64), 7.0), "constant"),
+        (np.eye(20), "at least 32"),
+        (np.where(np.eye(64) > 0, np.nan, 1.0), "NaN"),
+    ],
+    ids=["constant", "tiny", "NaN"],
+)
+def test_a_failure_is_told_and_the_dock_goes_on(
+    qtbot: Any,
+    viewer: ViewerModel,
+    dock: CalibrateWidget,
+    noisy: np.ndarray,
+    messages: list[str],
+    image: np.ndarray,
+    mend: str,
+) -> None:
+    viewer.add_image(image, name="bad", contrast_limits=(0, 1))
+    with qtbot.waitSignal(dock.failed, timeout=LONG) as failed:
+        press(qtbot, dock.start_button)
+    assert mend in failed.args[0]
+    assert any(mend in message for message in messages)
+    assert mend in dock.state_label.text()
+    assert "color" in dock.state_label.styleSheet()
+    viewer.add_image(noisy, name="good")
+    assert "color" not in dock.state_label.styleSheet(), "the error was about another layer"
+    calibrated(qtbot, dock)
+
+
+def test_a_missing_package_names_what_to_install(
+    qtbot: Any,
+    viewer: ViewerModel,
+    dock: CalibrateWidget,
+    noisy: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    viewer.add_image(noisy)
+    dock.family_combo.setCurrentIndex(dock.family_combo.findData("bm3d"))
+    with qtbot.waitSignal(dock.failed, timeout=LONG) as failed:
+        press(qtbot, dock.start_button)
+    assert "pip install bm3d" in failed.args[0]
+
+
+def test_closing_the_dock_stops_the_job(
+    qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget
+) -> None:
+    viewer.add_image(np.random.default_rng(0).normal(size=(512, 512)), name="cells")
+    holder = QWidget()
+    qtbot.addWidget(holder)
+    dock.setParent(holder)
+    dock.family_combo.setCurrentIndex(dock.family_combo.findData("nlm"))
+    dock.start()
+    qtbot.waitUntil(lambda: len(dock.plot.points) > 0, timeout=LONG)
+    job = dock._ties.job
+    assert job is not None
+    dock.setParent(None)  # what napari's dock does
+    assert job.wait(20)
+    qtbot.wait(50)
+    assert names(viewer) == ["cells"], "the preview is taken along"
+    viewer.layers.clear()
+
+
+def test_deleting_the_layer_stops_the_calibration(
+    qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget
+) -> None:
+    viewer.add_image(np.random.default_rng(0).normal(size=(512, 512)), name="cells")
+    dock.family_combo.setCurrentIndex(dock.family_combo.findData("nlm"))
+    dock.start()
+    qtbot.waitUntil(lambda: len(dock.plot.points) > 0, timeout=LONG)
+    with qtbot.waitSignal(dock.calibration_finished, timeout=LONG):
+        viewer.layers.remove("cells")
+    qtbot.wait(50)
+    assert names(viewer) == []
+    assert not dock.start_button.isEnabled()
+
+
+def test_the_theme_colours_the_plot(viewer: ViewerModel, dock: CalibrateWidget) -> None:
+    dark = dock.plot._canvas.backgroundBrush().color().lightness()
+    viewer.theme = "light"
+    assert dock.plot._canvas.backgroundBrush().color().lightness() > dark + 100
+
+
+def test_a_click_chooses_the_nearest_point(qtbot: Any) -> None:
+    plot = CalibrationPlot()
+    qtbot.addWidget(plot)
+    plot.set_colours(background="#262930", text="#ffffff")
+    plot.resize(300, 200)
+    plot.start_again("strength (in noise levels)")
+    assert plot.isHidden()
+    for value, loss in ((0.1, 1.2), (0.4, 0.7), (1.6, 0.9)):
+        plot.add(value, loss)
+    plot.show()
+    assert plot.best == (0.4, 0.7)
+    assert plot._best.getData()[0].tolist() == [np.log10(0.4)]
+    qtbot.wait(50)
+    view = plot._canvas.getPlotItem().getViewBox()
+    scene = view.mapViewToScene(view.viewRect().center())
+    point = plot._canvas.mapFromScene(scene)
+    with qtbot.waitSignal(plot.chosen, timeout=5000) as chosen:
+        qtbot.mouseClick(plot._canvas.viewport(), Qt.MouseButton.LeftButton, pos=point)
+    assert chosen.args == [0.4]
+    plot.start_again("radius (pixels)", whole=True)
+    plot.add(2, 1.0)
+    assert plot.nearest(7) == 2
+
+
+def test_marks_are_round_and_inside() -> None:
+    assert marks(0.05, 1.6) == [0.05, 0.1, 0.2, 0.5, 1.0]
