@@ -46,27 +46,20 @@ class Situation:
         Whether that has been asked to stop.
     plan
         What Train would do; None while something runs, or where it could do nothing.
-    problem
-        Why Train could do nothing.
     goes_on
         Whether Train would go on with the training of before.
     denoiser
         The model, or None.
     targets
         How many layers Denoise would work on.
-    message, is_error
-        What was said last.
     """
 
     state: State
     stopping: bool
     plan: Plan | None
-    problem: str | None
     goes_on: bool
     denoiser: Any
     targets: int
-    message: str
-    is_error: bool
 
 
 def show(panel: Panel, now: Situation) -> None:
@@ -85,15 +78,8 @@ def show(panel: Panel, now: Situation) -> None:
     panel.save_button.setEnabled(has_model)
     panel.load_button.setEnabled(resting)
     if resting:
-        panel.progress_bar.setRange(0, 1)
-        panel.progress_bar.setValue(0)
-        panel.progress_bar.setFormat("")
         panel.model_label.setText(_about_model(now))
         panel.model_label.setToolTip(now.denoiser.record.noise if now.denoiser else "")
-    if now.problem is not None and not now.is_error:
-        panel.say(now.problem, error=True)
-    else:
-        panel.say(now.message or words.READY, error=now.is_error)
 
 
 def _about_model(now: Situation) -> str:

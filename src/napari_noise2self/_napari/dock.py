@@ -25,7 +25,7 @@ class Dock(QWidget):
     """A layer box, a progress bar, a state line, and at most one job.
 
     A subclass fills `column`, calls `begin`, and overrides `take`, `job_ended`,
-    `refresh` and, where it must, `recolour` and `leave`. Closing the dock stops
+    `refresh` and, where it must, `progressed`, `recolour` and `leave`. Closing the dock stops
     the job.
 
     Parameters
@@ -103,6 +103,12 @@ class Dock(QWidget):
     def take(self, event: Any) -> None:
         """Use one event of a job."""
 
+    def progressed(self, events: list[Progress]) -> None:
+        """Show how far a job is; `events` came since the last call."""
+        self.progress_bar.setRange(0, events[-1].steps)
+        self.progress_bar.setValue(events[-1].step)
+        self.progress_bar.setFormat(words.on_bar(events[-1]))
+
     def job_ended(self, ended: Ended) -> None:
         """Use what the job came to, an error excepted; `fail` and `refresh` follow."""
 
@@ -127,9 +133,7 @@ class Dock(QWidget):
             self.take(event)
         progress = [event for event in events if isinstance(event, Progress)]
         if progress:
-            self.progress_bar.setRange(0, progress[-1].steps)
-            self.progress_bar.setValue(progress[-1].step)
-            self.progress_bar.setFormat(words.on_bar(progress[-1]))
+            self.progressed(progress)
 
     def _ended(self, ended: Ended) -> None:
         self._ties.job = None

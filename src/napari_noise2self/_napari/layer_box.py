@@ -8,13 +8,11 @@ from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Layer, Shapes
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QLineEdit, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QLineEdit, QSizePolicy, QWidget
 
 from ..core.errors import Noise2SelfError
+from . import pieces
 from .layers import METADATA_KEY, Source, detected_axes, region_of, source_of, understood
-
-LABEL_WIDTH = 56
-"""Pixels, so that the controls of the whole dock stand in one column."""
 
 
 def is_own(layer: Any) -> bool:
@@ -136,18 +134,13 @@ class LayerBox(QWidget):
             "Y, X.\nCorrect it if the sentence below is wrong: Z is denoised as a volume, "
             "T frame by frame."
         )
-        self.understood_label = QLabel()
-        self.understood_label.setObjectName("understood_label")
-        self.understood_label.setWordWrap(True)
+        self.understood_label = pieces.text("understood_label")
 
-        layout = QFormLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addRow("Layer", self.layer_combo)
-        layout.addRow("Region", self.region_combo)
-        layout.addRow("Axes", self.axes_edit)
+        layout = pieces.form(
+            ("Layer", self.layer_combo), ("Region", self.region_combo), ("Axes", self.axes_edit)
+        )
         layout.addRow(self.understood_label)
-        for control in (self.layer_combo, self.region_combo, self.axes_edit):
-            layout.labelForField(control).setMinimumWidth(LABEL_WIDTH)
+        self.setLayout(layout)
 
         self.layer_combo.valueChanged.connect(self._layer_changed)
         self.region_combo.valueChanged.connect(self._changed)

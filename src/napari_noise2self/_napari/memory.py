@@ -23,12 +23,14 @@ class Memory(QObject):
     ----------
     panel
         The controls.
+    parent
+        Lives as long as this.
     """
 
     changed = Signal()
 
-    def __init__(self, panel: Panel) -> None:
-        super().__init__(panel)
+    def __init__(self, panel: Panel, parent: QObject) -> None:
+        super().__init__(parent)
         self._panel = panel
         self.remembered = settings.load()
         self._show()

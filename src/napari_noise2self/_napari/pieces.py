@@ -84,6 +84,9 @@ def progress_bar() -> QProgressBar:
     bar.setObjectName("progress_bar")
     bar.setToolTip("How much is done, and how long the rest will take.")
     bar.setTextVisible(True)
+    bar.setRange(0, 1)
+    bar.setValue(0)
+    bar.setFormat("")
     return bar
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 from weakref import ref
 
-from napari.utils.notifications import notification_manager, show_error, show_info
-from qtpy.QtCore import QEvent, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..core.config import Progress
 from ..core.errors import ImageError, Noise2SelfError
 from . import dialogs, jobs, words
 from .controls import Situation, State, show
+from .dock import Dock
 from .live import LivePreview
 from .memory import Memory
 from .outputs import fits_in_memory
@@ -25,13 +23,10 @@ from .plan import Plan
 from .preview import Preview
 from .results import Results
 from .theme import colours
-from .ties import Ties
-from .worker import Ended, Job
-
-_log = logging.getLogger(__name__)
+from .worker import Ended
 
 
-class DenoiseWidget(QWidget):
+class DenoiseWidget(Dock):
     """Train on a layer, watch it get better, apply what was learnt.
 
     `training_finished` and `denoising_finished` are emitted when a training or
@@ -46,28 +41,19 @@ class DenoiseWidget(QWidget):
 
     training_finished = Signal()
     denoising_finished = Signal()
-    failed = Signal(str)
 
     def __init__(self, napari_viewer: Any) -> None:
-        super().__init__()
-        self.viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.denoiser: Any = None
-        self._state = self._rest = State.EMPTY  # what it is doing; what it was before
+        self._state = self._before = State.EMPTY  # what it is doing, and was before that
         self._plan: Plan | None = None  # of the denoiser, where it was trained here
         self._next: Plan | None = None  # of a training that has no denoiser yet
         self._results: Results | None = None
-        self._message, self._is_error = "", False
-        self._ties = ties = Ties()
-        self.destroyed.connect(lambda *_: ties.release())
 
-        self.panel = panel = Panel(napari_viewer)
+        self.panel = panel = Panel(self)
         self.live = LivePreview(napari_viewer, self)
-        self.memory = Memory(panel)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(panel)
+        self.memory = Memory(panel, self)
         self.setAcceptDrops(True)
-
         panel.train_button.clicked.connect(self._train_clicked)
         panel.restart_button.clicked.connect(self._restart_clicked)
         panel.denoise_button.clicked.connect(self.denoise)
@@ -77,7 +63,7 @@ class DenoiseWidget(QWidget):
         panel.layer_box.valueChanged.connect(self._choice_changed)
         panel.target_combo.currentIndexChanged.connect(self._choice_changed)
         self.memory.changed.connect(self._choice_changed)
-        self._listen()
+        self.listen()
 
     @property
     def state(self) -> State:
@@ -99,7 +85,7 @@ class DenoiseWidget(QWidget):
         try:
             plan = self._make_plan()
         except Noise2SelfError as error:
-            self._fail(error)
+            self.fail(error)
             return
         denoiser = self.denoiser if self._goes_on(plan) and not start_over else None
         if denoiser is None:
@@ -110,7 +96,7 @@ class DenoiseWidget(QWidget):
         wanted = self.panel.preview_check.isChecked()
         requests = self.live.begin(plan.layer(), plan.source, wanted=wanted)
         image, config, region = plan.source.image, plan.config, plan.region
-        self._begin(
+        self._start(
             State.TRAINING,
             lambda: jobs.training(image, config, requests, region=region, denoiser=denoiser),
         )
@@ -119,35 +105,24 @@ class DenoiseWidget(QWidget):
         """Apply the model to the layers that are chosen under "Apply to"."""
         self._denoise(self._targets())
 
-    def stop(self) -> None:
-        """Stop what runs, after its current step; what was reached is kept."""
-        if self._ties.job is not None:
-            self._ties.job.stop()
-            self._refresh()
-
     def save_model(self, path: str | Path) -> None:
         """Write the model to a ``.safetensors`` file."""
         if self._state.at_rest and self.denoiser is not None:
             denoiser, path = self.denoiser, Path(path)
-            self._begin(State.SAVING, lambda: jobs.saving(denoiser, path))
+            self._start(State.SAVING, lambda: jobs.saving(denoiser, path))
 
     def load_model(self, path: str | Path) -> None:
         """Take the model of a file in place of the present one."""
         if self._state.at_rest:
             path = Path(path)
-            self._begin(State.LOADING, lambda: jobs.loading(path))
+            self._start(State.LOADING, lambda: jobs.loading(path))
 
     # Jobs
 
-    def _begin(self, state: State, make: Callable[[], Generator[Any, None, None]]) -> None:
-        job = Job(make, name=state.name.lower())
-        job.events.connect(self._take)
-        job.ended.connect(self._ended)
-        self._rest, self._state = self._state, state
-        self._ties.job = job
-        self._say(words.STARTING)
-        self._refresh()
-        job.start()
+    def _start(self, state: State, make: Callable[[], Generator[Any, None, None]]) -> None:
+        self._before, self._state = self._state, state
+        self.say(words.STARTING)
+        self.begin(make, name=state.name.lower())
 
     def _denoise(self, layers: list[Any]) -> None:
         if not self._state.at_rest or self.denoiser is None or not layers:
@@ -155,7 +130,7 @@ class DenoiseWidget(QWidget):
         try:
             sources = {n: self.panel.layer_box.source_for(x) for n, x in enumerate(layers)}
         except Noise2SelfError as error:
-            self._fail(error)
+            self.fail(error)
             return
         folders = {}
         for key, source in sources.items():
@@ -170,59 +145,54 @@ class DenoiseWidget(QWidget):
         record = {"model": denoiser.record.to_dict(), "output": output, "denoiser": denoiser}
         self._results = Results(self.viewer, sources, record)
         images = {key: source.image for key, source in sources.items()}
-        self._begin(
+        self._start(
             State.PREDICTING,
             lambda: jobs.denoising(images, denoiser, output=output, folders=folders),
         )
 
-    def _take(self, events: tuple[Any, ...]) -> None:
-        """Show what a job reports; the only way from the worker into the GUI."""
-        progress = [event for event in events if isinstance(event, Progress)]
-        if progress:
-            self._show_progress(progress)
-        for event in events:
-            if isinstance(event, Preview):
-                if not self.live.show(event):
-                    self.panel.preview_check.setChecked(False)
-            elif isinstance(event, jobs.Made):
-                self.denoiser = event.denoiser
-                self._plan, self._next = self._next, None
-            elif isinstance(event, jobs.Computing):
-                self.memory.keep(device=event.device)
-            elif isinstance(event, jobs.Saved):
-                self._say(f"The model is saved in {event.path}.")
-            elif isinstance(event, jobs.Filling | jobs.Filled) and self._results is not None:
-                self._results.take(event)
+    def take(self, event: Any) -> None:
+        """Use one event of a job."""
+        if isinstance(event, Preview):
+            if not self.live.show(event):
+                self.panel.preview_check.setChecked(False)
+        elif isinstance(event, jobs.Made):
+            self.denoiser = event.denoiser
+            self._plan, self._next = self._next, None
+        elif isinstance(event, jobs.Computing):
+            self.memory.keep(device=event.device)
+        elif isinstance(event, jobs.Saved):
+            self.say(f"The model is saved in {event.path}.")
+        elif isinstance(event, jobs.Filling | jobs.Filled) and self._results is not None:
+            self._results.take(event)
 
-    def _show_progress(self, events: list[Progress]) -> None:
-        last = events[-1]
-        self.panel.show_progress(last)
-        self._say(words.running(last))
-        for event in events:
-            if event.notice is not None:
-                show_info(event.notice)
+    def progressed(self, events: list[Progress]) -> None:
+        """Show how far a job is, in numbers, words and curves."""
+        super().progressed(events)
+        self.say(words.running(events[-1]))
         self.panel.loss_plot.add(event for event in events if event.stage == "train")
 
-    def _ended(self, ended: Ended) -> None:
-        state, self._state = self._state, self._rest
-        self._ties.job = None
+    def job_ended(self, ended: Ended) -> None:
+        """Come to rest."""
+        state, self._state = self._state, self._before
+        self._before = state
         if state is State.TRAINING:
             self._training_ended(ended)
         elif state is State.PREDICTING:
             self._denoising_ended()
         elif state is State.LOADING and ended.error is None:
             self._state = State.READY
-            self._say("The model is loaded.")
+            self.say("The model is loaded.")
+
+    def _ended(self, ended: Ended) -> None:
+        super()._ended(ended)
         if ended.error is not None:
-            self._fail(ended.error)
             return
-        self._refresh()
-        if state is State.TRAINING:
+        if self._before is State.TRAINING:
             self.training_finished.emit()
             if not ended.stopped and self.panel.denoise_after_check.isChecked():
                 layer = self._plan.layer() if self._plan else None
                 self._denoise([layer] if layer in self.viewer.layers else [])
-        elif state is State.PREDICTING:
+        elif self._before is State.PREDICTING:
             self.denoising_finished.emit()
 
     def _training_ended(self, ended: Ended) -> None:
@@ -234,10 +204,10 @@ class DenoiseWidget(QWidget):
             self._state = State.STOPPED if ended.stopped or ended.error else State.READY
         if self._state is State.EMPTY or self._next is not None:
             self._next = None
-            self._say("Stopped before the first step.")
+            self.say("Stopped before the first step.")
             return
         assert self._plan is not None
-        self._say(words.trained(self.denoiser, stopped=ended.stopped))
+        self.say(words.trained(self.denoiser, stopped=ended.stopped))
         self.memory.keep_pace(self._plan.config, self.denoiser)
         if self._plan.layer() not in self.viewer.layers:
             self.live.remove()
@@ -245,22 +215,9 @@ class DenoiseWidget(QWidget):
     def _denoising_ended(self) -> None:
         assert self._results is not None
         results, self._results = self._results, None
-        self._say(results.summary())
+        self.say(results.summary())
         if results.layers:
             self.live.remove()  # the result shows more
-
-    def _fail(self, error: Exception) -> None:
-        """Tell the user, in the dock, as a notification and as a signal."""
-        if isinstance(error, Noise2SelfError):
-            message = str(error)
-            show_error(message)
-        else:
-            message = f"{type(error).__name__}: {error}"
-            _log.error("unexpected error in a job", exc_info=error)
-            notification_manager.receive_error(type(error), error, error.__traceback__)
-        self._say(message, error=True)
-        self._refresh()
-        self.failed.emit(message)
 
     # Controls
 
@@ -278,16 +235,13 @@ class DenoiseWidget(QWidget):
     def _targets(self) -> list[Any]:
         return self.panel.layer_box.targets(self.panel.target_combo.currentData())
 
-    def _say(self, message: str, *, error: bool = False) -> None:
-        self._message, self._is_error = message, error
-        self.panel.say(message, error=error)
-
     def _choice_changed(self, _: Any = None) -> None:
         if self._is_error and self._state.at_rest:
             self._message, self._is_error = "", False  # it was about another choice
-        self._refresh()
+        self.refresh()
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Derive every control from the state."""
         plan = problem = None
         if self._state.at_rest:
             try:
@@ -302,16 +256,17 @@ class DenoiseWidget(QWidget):
             self.panel,
             Situation(
                 state=self._state,
-                stopping=self._ties.job is not None and self._ties.job.stopping,
+                stopping=self.stopping,
                 plan=plan,
-                problem=problem,
                 goes_on=goes_on,
                 denoiser=self.denoiser,
                 targets=len(self._targets()),
-                message=self._message,
-                is_error=self._is_error,
             ),
         )
+        if problem is not None and not self._is_error:
+            self._show_state(problem, error=True)
+        else:
+            self._show_state(self._message or words.READY, error=self._is_error)
 
     def _train_clicked(self) -> None:
         if self._state.at_rest:
@@ -337,44 +292,31 @@ class DenoiseWidget(QWidget):
 
     # Viewer
 
-    def _listen(self) -> None:
-        """Follow the viewer."""
-        box = self.panel.layer_box
-        self._ties.connect(
-            [
-                *box.connections(),
-                (self.viewer.layers.events.removed, self._layer_removed),
-                (self.viewer.layers.selection.events.changed, self._choice_changed),
-                (self.viewer.events.theme, self._recolour),
-            ]
-        )
-        box.refresh()
-        self._recolour()
-        self._refresh()
+    def connections(self) -> list[tuple[Any, Callable[..., None]]]:
+        """Return what of the viewer to listen to, and with what."""
+        layers = self.viewer.layers
+        return [
+            *super().connections(),
+            (layers.events.removed, self._layer_removed),
+            (layers.selection.events.changed, self._choice_changed),
+        ]
 
-    def _part(self) -> None:
-        """Leave the viewer: the dock is being closed."""
-        self._ties.release()
+    def recolour(self, _: Any = None) -> None:
+        """Take on the colours of the viewer's theme."""
+        super().recolour()
+        theme = colours(self.viewer)
+        self.panel.loss_plot.set_colours(background=theme["background"], text=theme["text"])
+        self.refresh()
+
+    def leave(self) -> None:
+        """Take the preview out of the viewer."""
         self.live.end()
         self.live.remove()
-        self.panel.layer_box.forget()
 
     def _layer_removed(self, _: Any = None) -> None:
         plan = self._next or self._plan
         if self._state is State.TRAINING and plan and plan.layer() not in self.viewer.layers:
             self.stop()
-
-    def _recolour(self, _: Any = None) -> None:
-        self.panel.recolour(**colours(self.viewer))
-
-    def event(self, event: QEvent) -> bool:
-        """Notice that the dock was closed: napari takes its widget out and sends no close event."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parent() is None and self._ties.connected:
-                self._part()
-            elif self.parent() is not None and not self._ties.connected:
-                self._listen()
-        return super().event(event)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take model files."""
