@@ -2,11 +2,14 @@
 
 >>> from napari_noise2self import api
 >>> sorted(name for name in api.__all__ if name.islower())[:3]
-['denoise', 'denoise_iter', 'fill_nan']
+['calibrate', 'calibrate_iter', 'denoise']
 """
 
 from .core.axes import Image
+from .core.calibrated import Calibration, Trial
+from .core.calibration import calibrate, calibrate_iter
 from .core.config import Progress, TrainingConfig
+from .core.diagnostics import Diagnosis, diagnose, diagnose_iter
 from .core.errors import (
     AxesError,
     ConfigError,
@@ -19,6 +22,7 @@ from .core.errors import (
     Noise2SelfError,
     NotTrainedError,
 )
+from .core.inspection import Inspection, inspect_result
 from .core.repair import fill_nan
 from .core.training import train
 from .denoise import denoise, denoise_iter
@@ -27,22 +31,31 @@ from .io.images import read_image, write_image
 
 __all__ = [
     "AxesError",
+    "Calibration",
     "ConfigError",
     "Denoiser",
     "DeviceError",
     "DeviceMemoryError",
+    "Diagnosis",
     "Image",
     "ImageError",
     "ImageFileError",
+    "Inspection",
     "ModelFileError",
     "ModelMismatchError",
     "Noise2SelfError",
     "NotTrainedError",
     "Progress",
     "TrainingConfig",
+    "Trial",
+    "calibrate",
+    "calibrate_iter",
     "denoise",
     "denoise_iter",
+    "diagnose",
+    "diagnose_iter",
     "fill_nan",
+    "inspect_result",
     "read_image",
     "train",
     "write_image",

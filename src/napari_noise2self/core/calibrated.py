@@ -29,6 +29,11 @@ class Trial:
     losses
         Self-supervised loss of each channel in squared noise scales: below 1 is
         better than averaging the nearest neighbours.
+
+    Examples
+    --------
+    >>> Trial({"radius": 2}, losses=(0.8, 1.0)).loss
+    0.9
     """
 
     parameters: dict[str, float]
@@ -67,6 +72,13 @@ class Calibration:
         Width of the hole around a target along each spatial axis.
     axes
         Axes of the image it was calibrated on.
+
+    Examples
+    --------
+    >>> from napari_noise2self import api, samples
+    >>> found = api.calibrate(samples.cells(size=64).noisy, "median")
+    >>> found.family, found.footprint, len(found.trials)
+    ('median', (1, 1), 7)
     """
 
     family: str
@@ -99,7 +111,13 @@ class Calibration:
         )
 
     def at(self, trial: Trial) -> Calibration:
-        """Return the same denoiser with another trial's parameter, for a preview."""
+        """Return the same denoiser with another trial's parameter, for a preview.
+
+        Parameters
+        ----------
+        trial
+            One of `trials`.
+        """
         return replace(self, parameters=trial.parameters, losses=trial.losses)
 
     def denoise(
