@@ -186,9 +186,10 @@ class _Work:
             torch.cuda.empty_cache()
         smaller = [(n, half) for n, tile in pending for half in self.tiling.halve(tile)]
         if not smaller:
+            mend = "" if self.device.type == "cpu" else ", or use device='cpu'"
             raise DeviceMemoryError(
                 f"{self.device} ran out of memory even with the smallest tiles; close other "
-                "programs that use it, or use device='cpu'"
+                f"programs that use it{mend}"
             )
         return smaller
 
