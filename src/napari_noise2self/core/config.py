@@ -97,7 +97,7 @@ class TrainingConfig:
     7
     """
 
-    steps: int = 300
+    steps: int = 500
     time_limit: float | None = None
     method: MethodName = "noise2self"
     network: NetworkName = "unet"
@@ -179,7 +179,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"steps": 100},
     "balanced": {},
-    "best": {"steps": 1500},
+    "best": {"steps": 2500},
 }
 """What each preset changes in the defaults of `TrainingConfig`."""
 
