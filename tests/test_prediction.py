@@ -158,7 +158,7 @@ def test_a_thin_stack_spends_no_pass_on_planes_that_are_not_there(
     image = noise(planes, 32, 32)
     denoiser = random_denoiser("ZYX", stride=(4, 2, 2))
     for output in ("best", "j-invariant"):
-        *events, last = denoiser.predict_iter(image, output=output)  # type: ignore[arg-type]
+        *events, last = denoiser.predict_iter(image, output=output)
         assert len(events) == 4 * planes
         assert np.isfinite(last.result).all()
 

@@ -239,12 +239,13 @@ def test_stopping_and_going_on_equals_a_run_that_was_never_stopped(
     pooled: bool,
 ) -> None:
     """Bit for bit, wherever it stops: at a look at the held-out pixels, or between two."""
-    image = noise(3, 70, 66) + np.linspace(0, 60, 66, dtype=np.float32)
+    image = noise(3, 70, 66) + 40 * np.sin(np.arange(66, dtype=np.float32))
     if pooled:
         monkeypatch.setattr(training, "Crops", partial(Crops, resident_bytes=4 * 2 * 64 * 64))
-    config = tiny(steps=12, footprint=(1, 1))
+    config = tiny(steps=12, footprint=(1, 1), learning_rate=0.01)
     straight, broken = made(image, config), made(image, config)
     straight_events = train(straight, image)
+    assert straight.record.best_step > 0
     steps = []
     for stop in [*stops, 99]:
         for event in api.train(broken, image, config):
@@ -253,6 +254,11 @@ def test_stopping_and_going_on_equals_a_run_that_was_never_stopped(
                 break
         assert broken.record.steps == min(stop, 12)
     assert steps[-12:] == list(range(1, 13)) or steps == [e.step for e in straight_events]
+    assert straight.training is not None
+    assert broken.training is not None
+    raw = [list(d.training.network.parameters()) for d in (straight, broken) if d.training]
+    assert equal(*raw)
+    assert equal(straight.training.average, broken.training.average)
     assert equal(weights(straight), weights(broken))
     assert replace(broken.record, seconds=0) == replace(straight.record, seconds=0)
     assert np.array_equal(straight.predict(image), broken.predict(image))
@@ -545,7 +551,7 @@ def test_another_architecture_is_refused_once_it_is_trained(
     train(denoiser, image, width=8)  # before that, it is taken over
     assert weights(denoiser)[0].shape[0] == 8
     for changes in ({"width": 4}, {"depth": 2}, {"network": "dncnn"}, {"stride": 5}):
-        config = replace(denoiser.config, steps=9, **changes)  # type: ignore[arg-type]
+        config = replace(denoiser.config, steps=9, **changes)
         with pytest.raises(api.ModelMismatchError, match=r"dataclasses.replace.*new Denoiser"):
             next(api.train(denoiser, image, config))
         assert denoiser.config.steps == 2  # and nothing has changed
