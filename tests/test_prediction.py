@@ -77,9 +77,11 @@ def test_the_tile_follows_the_free_memory(
     image = noise(128, 128)
     plenty = list(denoiser.predict_iter(image))
     assert plenty[-1].steps == 4  # one tile, four passes
+    assert plenty[-1].tile == (128, 128)
     monkeypatch.setattr(prediction, "free_memory", lambda device: 2**20)
     little = list(denoiser.predict_iter(image))
     assert little[-1].steps > 4 * 8
+    assert max(little[-1].tile) < 64
     assert_same(plenty[-1].result, little[-1].result)
 
 

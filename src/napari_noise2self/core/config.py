@@ -213,6 +213,9 @@ class Progress:
     notice
         A sentence for the user, for example that the tiles were halved because
         the device ran out of memory; None most of the time.
+    tile
+        Extent of the tiles that a prediction was made of, for each spatial
+        axis; on its last event only.
     trial
         On an event that completes one trial of a calibration: its parameters
         and its loss.
@@ -237,5 +240,6 @@ class Progress:
     best_step: int | None = None
     baseline_loss: float | None = None
     notice: str | None = None
+    tile: tuple[int, ...] | None = None
     trial: Any = None
     result: Any = None

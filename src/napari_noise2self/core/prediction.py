@@ -90,6 +90,7 @@ def predict_iter(
     work = _Work(model, stack, output, resolve_device(device or model.config.device), passes)
     started = time.perf_counter()
     cut = work.tiling.cut(tile or work.tile_size())
+    extent = cut[0].extent
     pending = [(sample, t) for sample in range(stack.samples) for t in cut]
     notice = model.normalization.differs_from(stack)
     done, steps = 0, len(pending) * len(work.passes)
@@ -122,6 +123,7 @@ def predict_iter(
             continue
         mean = None  # gives its memory back before the tiles are halved
         pending = work.halve(pending)
+        extent = pending[0][1].extent
         done -= done % len(work.passes)
         steps = done + len(pending) * len(work.passes)
         notice = f"{work.device} ran out of memory: going on with tiles of half the size"
@@ -132,6 +134,7 @@ def predict_iter(
         seconds=time.perf_counter() - started,
         seconds_left=0.0,
         notice=notice,
+        tile=extent,
         result=target.data,
     )
 

@@ -27,6 +27,11 @@ class Tile:
     reach: Window
 
     @property
+    def extent(self) -> tuple[int, ...]:
+        """Size of the window, in pixels."""
+        return tuple(w.stop - w.start for w in self.window)
+
+    @property
     def inner(self) -> Window:
         """The window as seen from `reach`."""
         return tuple(
@@ -109,8 +114,7 @@ class Tiling:
 
     def halve(self, tile: Tile) -> list[Tile]:
         """Cut a tile in two along its longest axis; an empty list if it is the smallest."""
-        extent = tuple(w.stop - w.start for w in tile.window)
-        half = self._halved(extent)
+        half = self._halved(tile.extent)
         if half is None:
             return []
         lines = [
