@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import inspect
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -209,6 +210,12 @@ def test_every_error_says_when_it_is_raised(name: str) -> None:
 
 def test_every_setting_of_a_training_has_a_default() -> None:
     assert inspect.Parameter.empty not in arguments(api.TrainingConfig).values()
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\.\. auto\w+:: (\w+)", page, re.MULTILINE)
+    assert sorted(listed) == sorted(api.__all__)
 
 
 def test_every_verb_is_in_the_terminal_tutorial() -> None:
