@@ -15,6 +15,7 @@ from napari_noise2self._napari.calibration_plot import CalibrationPlot, marks
 from napari_noise2self._napari.layers import METADATA_KEY
 from napari_noise2self.core.calibration import calibrate
 from napari_noise2self.core.classical import FAMILIES
+from napari_noise2self.core.config import FAMILY
 
 LONG = 60_000
 
@@ -23,6 +24,8 @@ LONG = 60_000
 def dock(qtbot: Any, viewer: ViewerModel) -> CalibrateWidget:
     widget = CalibrateWidget(viewer)
     qtbot.addWidget(widget)
+    assert widget.family_combo.currentData() == FAMILY
+    widget.family_combo.setCurrentIndex(widget.family_combo.findData("median"))
     return widget
 
 

@@ -147,8 +147,8 @@ def test_errors_of_the_engine_are_never_swallowed(
 ) -> None:
     train = api.train
 
-    def failing(*args: Any) -> Iterator[Any]:
-        for progress in train(*args):
+    def failing(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        for progress in train(*args, **kwargs):
             yield progress
             if progress.step == (3 if trained else 0):
                 raise kind("the engine broke")

@@ -9,7 +9,7 @@ from weakref import ref
 
 from qtpy.QtCore import Signal
 
-from ..core.config import Progress
+from ..core.config import FAMILY, Progress
 from ..core.errors import ImageError, Noise2SelfError
 from . import calibration_jobs as jobs
 from . import dialogs, pieces
@@ -59,7 +59,7 @@ class CalibrateWidget(Dock):
         super().__init__(napari_viewer)
         self.calibration: Any = None
         """The `core.calibrated.Calibration` in hand, at the value that was chosen last."""
-        self._state = State.AT_REST
+        self._state = self._before = State.AT_REST  # what it is doing, and did before that
         self._source: Source | None = None  # what it was calibrated on
         self._layer: Callable[[], Any] = lambda: None
         self._results: Results | None = None
@@ -87,6 +87,7 @@ class CalibrateWidget(Dock):
             "non-local means keeps textures that repeat, total variation keeps edges,\n"
             "wavelet lies between them, BM3D is the strongest and the slowest.",
         )
+        self.family_combo.setCurrentIndex(self.family_combo.findData(FAMILY))
         self.start_button = pieces.button(
             "start_button",
             "Start",
@@ -212,10 +213,16 @@ class CalibrateWidget(Dock):
             self.say(results.summary())
             if results.layers:
                 self.preview.remove()  # the result shows more
-            self.accepted.emit()
         elif state is State.CALIBRATING:
             self.say(self._found(stopped=ended.stopped))
+        self._before = state
+
+    def finished(self, ended: Ended) -> None:
+        """Announce it."""
+        if self._before is State.CALIBRATING:
             self.calibration_finished.emit()
+        else:
+            self.accepted.emit()
 
     def _found(self, *, stopped: bool) -> str:
         best = self.plot.best

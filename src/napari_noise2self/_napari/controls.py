@@ -73,6 +73,9 @@ def show(panel: Panel, now: Situation) -> None:
     panel.restart_button.setVisible(now.goes_on)
     for choice in panel.choices:
         choice.setEnabled(resting)
+    panel.pair_kind_combo.setVisible(panel.pair_combo.value() is not None)
+    if now.denoiser is not None and now.denoiser.method.takes_target:
+        panel.output_combo.setEnabled(False)  # what was trained on a pair has no strict output
     has_model = resting and now.denoiser is not None
     panel.denoise_button.setEnabled(has_model and now.targets > 0)
     panel.save_button.setEnabled(has_model)

@@ -25,8 +25,8 @@ class Dock(QWidget):
     """A layer box, a progress bar, a state line, and at most one job.
 
     A subclass fills `column`, calls `begin`, and overrides `take`, `job_ended`,
-    `refresh` and, where it must, `progressed`, `recolour` and `leave`. Closing the dock stops
-    the job.
+    `finished`, `refresh` and, where it must, `progressed`, `recolour` and
+    `leave`. Closing the dock stops the job.
 
     Parameters
     ----------
@@ -112,6 +112,9 @@ class Dock(QWidget):
     def job_ended(self, ended: Ended) -> None:
         """Use what the job came to, an error excepted; `fail` and `refresh` follow."""
 
+    def finished(self, ended: Ended) -> None:
+        """Announce the end of a job that met no error, now that all is at rest again."""
+
     def refresh(self) -> None:
         """Derive every control from the state."""
 
@@ -145,6 +148,7 @@ class Dock(QWidget):
             self.fail(ended.error)
         else:
             self.refresh()
+            self.finished(ended)
 
     def _show_state(self, message: str, *, error: bool) -> None:
         self.state_label.setStyleSheet(f"color: {self._error_colour};" if error else "")

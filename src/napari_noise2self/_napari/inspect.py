@@ -139,7 +139,10 @@ class InspectWidget(Dock):
         """Say what came of it."""
         if self.found is None:
             self.say("Stopped.")
-        elif ended.error is None:
+
+    def finished(self, ended: Ended) -> None:
+        """Announce it."""
+        if self.found is not None:
             self.inspection_finished.emit()
 
     # Controls

@@ -60,6 +60,7 @@ def training(
     config: TrainingConfig,
     requests: Requests,
     *,
+    target: Image | None = None,
     region: tuple[slice, ...] | None = None,
     denoiser: Any = None,
 ) -> Generator[Progress | Made | Computing | Preview, None, None]:
@@ -73,8 +74,10 @@ def training(
         How to train.
     requests
         Where wanted previews are asked for.
+    target
+        The image of the same scene to train against, if the method takes one.
     region
-        The part of the image to train on; None for all of it.
+        The part of the image, and of the target, to train on; None for all.
     denoiser
         One whose training is to go on.
 
@@ -85,17 +88,22 @@ def training(
     from .. import api
 
     yield Progress(stage="analyse", step=0, steps=1, seconds=0.0)
-    part = image if region is None else replace(image, data=image.data[region])
+    part = _cut(image, region)
     if denoiser is None:
         with closing(api.Denoiser.for_image_iter(part, config=config)) as analysis:
             for progress in analysis:
                 yield replace(progress, result=None)
                 denoiser = progress.result
         yield Made(denoiser)
-    steps = _telling_device(api.train(denoiser, part, config), denoiser)
+    against = None if target is None else _cut(target, region)
+    steps = _telling_device(api.train(denoiser, part, config, target=against), denoiser)
     axes = Stack.of(image).axes
     with closing(with_previews(steps, denoiser, image.data, axes, requests)) as events:
         yield from events
+
+
+def _cut(image: Image, region: tuple[slice, ...] | None) -> Image:
+    return image if region is None else replace(image, data=image.data[region])
 
 
 def _telling_device(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QToolButton, QWidget
 
 from .dock import Dock
 from .form import ConfigForm
+from .layer_box import LayerCombo
 from .pieces import button, combo, form, line, row, text
 from .plot import LossPlot
 
 PRESET_LABELS = {"fast": "Fast", "balanced": "Balanced", "best": "Best"}
 OUTPUT_LABELS = {"best": "Best", "j-invariant": "Strict"}
+PAIR_LABELS = {"noise2noise": "noisy", "noise2clean": "clean"}
 TARGET_LABELS = {
     "layer": "the layer above",
     "selected": "layers selected in the list",
@@ -32,6 +35,7 @@ class Panel:
         self.layer_box = dock.layer_box
         self.progress_bar = dock.progress_bar
         self.state_label = dock.state_label
+        self._make_pair(dock)
         self._make_training()
         self._make_denoising()
         self._make_model()
@@ -48,6 +52,7 @@ class Panel:
 
         rows = dock.column.rows
         rows.addWidget(self.layer_box)
+        rows.addLayout(form(("Target", self._pair)))
         rows.addLayout(form(("Preset", self.preset_combo)))
         rows.addWidget(self.expected_label)
         rows.addLayout(row((self.train_button, 3), (self.restart_button, 1)))
@@ -73,11 +78,31 @@ class Panel:
             box.layer_combo,
             box.region_combo,
             box.axes_edit,
+            self.pair_combo,
+            self.pair_kind_combo,
             self.preset_combo,
             self.form,
             self.target_combo,
             self.output_combo,
         )
+
+    def _make_pair(self, dock: Dock) -> None:
+        self.pair_combo = LayerCombo(dock.viewer, Image, nothing="none: the image alone")
+        self.pair_combo.setObjectName("pair_combo")
+        self.pair_combo.setToolTip(
+            "None is needed. If the same scene was recorded twice, choose the second recording:\n"
+            "the network then learns to predict one from the other (Noise2Noise)."
+        )
+        self.pair_kind_combo = combo(
+            "pair_kind_combo",
+            PAIR_LABELS,
+            "Noisy: a second recording like the first. Clean: one with hardly any noise, for "
+            "example a long exposure.",
+        )
+        self._pair = QWidget()
+        side_by_side = row((self.pair_combo, 3), (self.pair_kind_combo, 1))
+        side_by_side.setContentsMargins(0, 0, 0, 0)
+        self._pair.setLayout(side_by_side)
 
     def _make_training(self) -> None:
         self.preset_combo = combo(

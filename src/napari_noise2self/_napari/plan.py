@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from weakref import ReferenceType
 
+from ..core.axes import Image
 from ..core.config import TrainingConfig
+from ..core.errors import ImageError
 from .layers import Source
 
 BUDGET = ("steps", "time_limit", "patience")
@@ -15,12 +17,40 @@ BUDGET = ("steps", "time_limit", "patience")
 
 @dataclass(frozen=True)
 class Plan:
-    """One training: of what, on which part of it, how."""
+    """One training: of what, on which part of it, how.
+
+    Attributes
+    ----------
+    layer, source
+        The noisy layer, and what is known about it.
+    region
+        The part of it to train on; None for all of it.
+    config
+        How to train.
+    pair, target
+        The layer to train against, and its image; None where the noisy image
+        is enough.
+
+    Raises
+    ------
+    ImageError
+        If the two images differ in shape.
+    """
 
     layer: ReferenceType[Any]
     source: Source
     region: tuple[slice, ...] | None
     config: TrainingConfig
+    pair: ReferenceType[Any] | None = None
+    target: Image | None = None
+
+    def __post_init__(self) -> None:
+        if self.target is not None and self.target.data.shape != self.source.image.data.shape:
+            raise ImageError(
+                f'the target "{self.target.name}" has the shape {tuple(self.target.data.shape)} '
+                f"and the image {tuple(self.source.image.data.shape)}; choose a layer of the same "
+                'scene in the same shape, or "none"'
+            )
 
     def goes_on_from(self, before: Plan | None, *, stopped: bool) -> bool:
         """Whether this is the training `before`, to be continued.
@@ -34,6 +64,7 @@ class Plan:
         same = (
             self.layer == before.layer
             and self.region == before.region
+            and self.pair == before.pair
             and self.source.image.axes == before.source.image.axes
             and replace(self.config, **budget) == before.config
         )

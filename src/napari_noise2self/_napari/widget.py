@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -17,6 +18,7 @@ from .controls import Situation, State, show
 from .dock import Dock
 from .live import LivePreview
 from .memory import Memory
+from .model_files import key_of
 from .outputs import fits_in_memory
 from .panel import Panel
 from .plan import Plan
@@ -62,6 +64,8 @@ class DenoiseWidget(Dock):
         panel.preview_check.toggled.connect(self.live.set_wanted)
         panel.layer_box.valueChanged.connect(self._choice_changed)
         panel.target_combo.currentIndexChanged.connect(self._choice_changed)
+        panel.pair_combo.valueChanged.connect(self._choice_changed)
+        panel.pair_kind_combo.currentIndexChanged.connect(self._choice_changed)
         self.memory.changed.connect(self._choice_changed)
         self.listen()
 
@@ -95,10 +99,12 @@ class DenoiseWidget(Dock):
             self._plan = plan
         wanted = self.panel.preview_check.isChecked()
         requests = self.live.begin(plan.layer(), plan.source, wanted=wanted)
-        image, config, region = plan.source.image, plan.config, plan.region
+        image, config, region, target = plan.source.image, plan.config, plan.region, plan.target
         self._start(
             State.TRAINING,
-            lambda: jobs.training(image, config, requests, region=region, denoiser=denoiser),
+            lambda: jobs.training(
+                image, config, requests, target=target, region=region, denoiser=denoiser
+            ),
         )
 
     def denoise(self) -> None:
@@ -142,7 +148,13 @@ class DenoiseWidget(Dock):
                     return
                 folders[key] = folder
         denoiser, output = self.denoiser, self.panel.output_combo.currentData()
-        record = {"model": denoiser.record.to_dict(), "output": output, "denoiser": denoiser}
+        if denoiser.method.takes_target:
+            output = "best"  # what was trained on a pair has no strict output
+        record = {
+            "model": denoiser.record.to_dict(),
+            "output": output,
+            "key": key_of(denoiser),
+        }
         self._results = Results(self.viewer, sources, record)
         images = {key: source.image for key, source in sources.items()}
         self._start(
@@ -183,10 +195,8 @@ class DenoiseWidget(Dock):
             self._state = State.READY
             self.say("The model is loaded.")
 
-    def _ended(self, ended: Ended) -> None:
-        super()._ended(ended)
-        if ended.error is not None:
-            return
+    def finished(self, ended: Ended) -> None:
+        """Announce it, and go on to Denoise where that was asked for."""
         if self._before is State.TRAINING:
             self.training_finished.emit()
             if not ended.stopped and self.panel.denoise_after_check.isChecked():
@@ -226,7 +236,18 @@ class DenoiseWidget(Dock):
         box = self.panel.layer_box
         if box.layer() is None:
             raise ImageError("open an image, or select one in the layer list")
-        return Plan(ref(box.layer()), box.source(), box.region(), self.panel.form.value())
+        config, target, pair = self.panel.form.value(), None, self.panel.pair_combo.value()
+        if pair is not None:
+            config = replace(config, method=self.panel.pair_kind_combo.currentData())
+            target = box.source_for(pair).image
+        return Plan(
+            layer=ref(box.layer()),
+            source=box.source(),
+            region=box.region(),
+            config=config,
+            pair=None if pair is None else ref(pair),
+            target=target,
+        )
 
     def _goes_on(self, plan: Plan) -> bool:
         stopped = self._state is State.STOPPED
@@ -297,9 +318,15 @@ class DenoiseWidget(Dock):
         layers = self.viewer.layers
         return [
             *super().connections(),
+            *self.panel.pair_combo.connections(),
             (layers.events.removed, self._layer_removed),
             (layers.selection.events.changed, self._choice_changed),
         ]
+
+    def listen(self) -> None:
+        """Follow the viewer."""
+        self.panel.pair_combo.refresh()
+        super().listen()
 
     def recolour(self, _: Any = None) -> None:
         """Take on the colours of the viewer's theme."""

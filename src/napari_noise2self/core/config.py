@@ -19,6 +19,10 @@ Output = Literal["best", "j-invariant"]
 Precision = Literal["auto", "float32", "bfloat16"]
 MethodName = Literal["noise2self", "noise2noise", "noise2clean"]
 NetworkName = Literal["unet", "dncnn"]
+FamilyName = Literal["median", "gaussian", "nlm", "wavelet", "tv", "bm3d"]
+
+FAMILY: FamilyName = "gaussian"
+"""The classical denoiser that is calibrated unless another is asked for."""
 
 MINIMUM_SIZE = 32
 """Smallest extent along Y and X, in pixels, that a network is trained on."""
