@@ -11,9 +11,10 @@ import importlib
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_noise2self import api, cli, samples
@@ -40,15 +41,19 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "PRESETS", dict.fromkeys(config.PRESETS, tiny))
     monkeypatch.chdir(tmp_path)
     Path("plate").mkdir()
+    scene = samples.cells(size=64)
     for path, sample in {
         "cells.tif": samples.cells(size=64),
         "other_cells.tif": samples.cells(size=64, seed=2),
         "movie.tif": samples.timelapse(frames=4, size=64),
         "volume.tif": samples.zstack(planes=8, size=48),
+        "first.tif": scene,
         "plate/A1.tif": samples.cells(size=48, seed=3),
         "plate/A2.tif": samples.cells(size=48, seed=4),
     }.items():
         api.write_image(path, sample.noisy)
+    again = np.random.default_rng(0).poisson(scene.truth.data).astype(np.uint16)
+    api.write_image("second.tif", replace(scene.noisy, data=again))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The same verbs for the terminal: demo, train, denoise, info.
+"""The same verbs for the terminal: demo, train, denoise, calibrate, inspect, info.
 
 Only what ``--help`` needs is imported at the top; the verb that needs torch
 loads it.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ from . import __version__
 from ._terminal import options, work
 from ._terminal.exits import EPILOG, FAILED, complain, in_options, report, verb
 from ._terminal.progress import in_words, terminal
+from .core.config import FAMILY
 from .core.errors import ConfigError, ImageFileError, Noise2SelfError
 
 if TYPE_CHECKING:
@@ -152,6 +154,8 @@ def train(
     ],
     axes: options.Axes = None,
     fill_nan: options.FillNan = False,
+    target: options.Target = None,
+    method: options.Method = None,
     preset: options.Preset = None,
     steps: options.Steps = None,
     time_limit: options.TimeLimit = None,
@@ -164,6 +168,7 @@ def train(
 ) -> None:
     """Train on a noisy image and save the model, to use it on images of the same kind.
 
+    The image alone is enough; with --target a second one of the same scene helps.
     Ctrl-C ends the training early: the best model so far is saved.
     """
     config = options.training_config(
@@ -173,6 +178,8 @@ def train(
         seed=seed,
         footprint=footprint,
         device=device,
+        target=target,
+        method=method,
     )
     if output.suffix.lower() != ".safetensors":
         raise ConfigError(
@@ -184,7 +191,8 @@ def train(
 
         check_model_target(output)
         picture = work.read(image, axes, fill_nan, screen)
-        denoiser = work.trained(picture, config, screen, output)
+        second = None if target is None else work.read(target, axes, fill_nan, screen)
+        denoiser = work.trained(picture, config, screen, output, second)
         denoiser.save(output)
     report(
         {
@@ -227,6 +235,8 @@ def denoise(
     fill_nan: options.FillNan = False,
     output_kind: options.OutputKind = "best",
     dtype: options.DType = "float32",
+    target: options.Target = None,
+    method: options.Method = None,
     preset: options.Preset = None,
     steps: options.Steps = None,
     time_limit: options.TimeLimit = None,
@@ -249,11 +259,23 @@ def denoise(
         seed=seed,
         footprint=footprint,
         device=device,
+        target=target,
+        method=method,
     )
     if model is not None and config != options.training_config(device=device):
         raise ConfigError(
             "--model is applied as it was trained; drop --model to train anew, or the options "
             "under Training"
+        )
+    if target is not None and len(images) > 1:
+        raise ConfigError(
+            f"--target {target} is the second image of one scene, and there are {len(images)} "
+            "images; denoise them one by one, or train once and use --model"
+        )
+    if target is not None and output_kind == "j-invariant":
+        raise ConfigError(
+            "--output-kind j-invariant: a network trained on a pair sees every pixel and has no "
+            "such output; leave it out, or leave out --target"
         )
     results: list[dict[str, Any]] = []
     with terminal(quiet=quiet) as screen:
@@ -262,16 +284,17 @@ def denoise(
         from .io.images import check_writable
 
         loaded = None if model is None else api.Denoiser.load(model)
-        for image, target in zip(images, targets, strict=True):
-            facts: dict[str, Any] = {"image": str(image), "output": str(target)}
+        for image, written in zip(images, targets, strict=True):
+            facts: dict[str, Any] = {"image": str(image), "output": str(written)}
             results.append(facts)
             started = time.perf_counter()
             try:
                 picture = work.read(image, axes, fill_nan, screen, loaded)
                 pixels = picture.data.dtype if dtype == "same" else dtype
-                check_writable(target, dtype=pixels)
-                kept = target.with_name(f"{work.stem(image)}_interrupted.safetensors")
-                denoiser = loaded or work.trained(picture, config, screen, kept)
+                check_writable(written, dtype=pixels)
+                kept = written.with_name(f"{work.stem(image)}_interrupted.safetensors")
+                second = None if target is None else work.read(target, axes, fill_nan, screen)
+                denoiser = loaded or work.trained(picture, config, screen, kept, second)
                 clean = work.denoised(
                     denoiser,
                     picture,
@@ -280,7 +303,7 @@ def denoise(
                     device=device,
                     kept=None if loaded else kept,
                 )
-                api.write_image(target, clean, dtype=pixels)
+                api.write_image(written, clean, dtype=pixels)
             except Noise2SelfError as error:
                 if len(images) == 1 or debug:
                     raise
@@ -289,13 +312,123 @@ def denoise(
                 continue
             facts |= {"seconds": time.perf_counter() - started, "training": work.facts(denoiser)}
             if not as_json:
-                report({}, f"{target} ({in_words(facts['seconds'])})", quiet=quiet)
+                report({}, f"{written} ({in_words(facts['seconds'])})", quiet=quiet)
     failed = sum("error" in facts for facts in results)
     if as_json:
         report({"images": results, "notices": screen.notices}, as_json=True)
     if failed:
         complain(f"{failed} of {len(images)} images could not be denoised")
         raise typer.Exit(FAILED)
+
+
+@app.command(epilog=EPILOG)
+@verb
+def calibrate(
+    image: options.OneImage,
+    family: options.Family = FAMILY,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="File for the denoised image (.tif, .ome.tif, .npy, .zarr), or a folder.",
+            show_default="none is written",
+        ),
+    ] = None,
+    axes: options.Axes = None,
+    fill_nan: options.FillNan = False,
+    footprint: options.Footprint = None,
+    seed: options.Seed = None,
+    output_kind: options.OutputKind = "best",
+    dtype: options.DType = "float32",
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Tune a classical denoiser on the noisy image itself, and denoise with it.
+
+    Where a network is too much: small images, or a result that anyone can check.
+    Prints the loss of every value that was tried; below 1 is better than a plain
+    average of the neighbours.
+    """
+    hole = None if footprint is None else options.sizes(footprint)
+    with terminal(quiet=quiet) as screen:
+        target = None if output is None else work.targets([image], output)[0]
+        from . import api
+
+        picture = work.read(image, axes, fill_nan, screen)
+        trials = api.calibrate_iter(picture, family, footprint=hole, seed=seed or 0)
+        found = work.finished(screen, trials)
+        if target is not None:
+            clean = work.finished(screen, found.denoise_iter(picture, output=output_kind))
+            pixels = picture.data.dtype if dtype == "same" else dtype
+            api.write_image(target, replace(picture, data=clean), dtype=pixels)
+    facts = {
+        "image": str(image),
+        "family": found.family,
+        "parameters": found.parameters,
+        "loss": found.loss,
+        "footprint": list(found.footprint),
+        "trials": [{"parameters": t.parameters, "loss": t.loss} for t in found.trials],
+        "output": None if target is None else str(target),
+        "notices": screen.notices,
+    }
+    last = "" if target is None else f"\n{target}"
+    report(facts, f"{family}\n{work.curve(found)}{last}", as_json=as_json, quiet=quiet)
+
+
+@app.command(epilog=EPILOG)
+@verb
+def inspect(
+    image: options.OneImage,
+    result: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="IMAGE",
+            help="Denoised version of the image: what was taken away is tested.",
+            exists=True,
+            show_default="none",
+        ),
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File for a figure of what was found: .pdf, .svg, .png.",
+            show_default="none is drawn",
+        ),
+    ] = None,
+    axes: options.Axes = None,
+    seed: options.Seed = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Say what the noise of an image is like, what is wrong with it, and what suits it.
+
+    With --result also whether a denoised version lost more than noise.
+    """
+    if figure is not None and figure.suffix.lower() not in (".pdf", ".svg", ".png"):
+        raise ConfigError(
+            f"--figure {figure}: expected .pdf, .svg or .png; write for example "
+            f"--figure {figure.with_suffix('.pdf').name}"
+        )
+    with terminal(quiet=quiet) as screen:
+        from . import api
+
+        picture = work.read(image, axes, False, screen)
+        found = work.finished(screen, api.diagnose_iter(picture, seed=seed or 0))
+        facts = {"image": str(image), **found.to_dict()}
+        text = found.summary()
+        if result is not None:
+            residual = api.inspect_result(picture, api.read_image(result, axes=picture.axes))
+            facts["result"] = {"image": str(result), **residual.to_dict()}
+            text += f"\n\n{result}\n{residual.summary()}"
+        if figure is not None:
+            work.draw(found, picture, figure)
+            facts["figure"] = str(figure)
+    report({**facts, "notices": screen.notices}, text, as_json=as_json, quiet=quiet)
 
 
 @app.command(epilog=EPILOG)

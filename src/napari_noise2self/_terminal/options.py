@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ..core.config import PRESETS, Output, TrainingConfig
+from ..core.config import PRESETS, FamilyName, MethodName, Output, TrainingConfig
 from ..core.errors import ConfigError
 
 PixelType = Literal["same", "float32", "uint8", "uint16"]
@@ -99,6 +99,32 @@ Footprint = Annotated[
         rich_help_panel=_TRAINING,
     ),
 ]
+Target = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="IMAGE",
+        help="Second image of the same scene, to train against.",
+        exists=True,
+        show_default="none is needed",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Method = Annotated[
+    MethodName | None,
+    typer.Option(
+        help="noise2self learns from the image alone, noise2noise from a --target that is noisy "
+        "as well, noise2clean from a clean one.",
+        show_default="noise2self; with --target noise2noise",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Family = Annotated[
+    FamilyName,
+    typer.Option(
+        help="Kind of denoiser: nlm is non-local means, tv total variation; bm3d needs the "
+        "package bm3d.",
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(
@@ -151,32 +177,50 @@ def training_config(
     seed: int | None = None,
     footprint: str | None = None,
     device: str | None = None,
+    target: Path | None = None,
+    method: MethodName | None = None,
 ) -> TrainingConfig:
     """Return the configuration that the options ask for.
 
     Raises
     ------
     ConfigError
-        If a value is out of its range, there is no such preset, or the
-        footprint is not written as sizes.
+        If a value is out of its range, there is no such preset, the footprint
+        is not written as sizes, or method and target do not go together.
 
     Examples
     --------
     >>> training_config(preset="fast", footprint="5x5").footprint
     (5, 5)
     """
+    if method is None and target is not None:
+        method = "noise2noise"
+    if (target is None) != (method in (None, "noise2self")):
+        raise ConfigError(
+            "--method noise2self learns from the image alone; leave out --target"
+            if target is not None
+            else f"--method {method} needs --target, a second image of the same scene"
+        )
     changes: dict[str, Any] = {
+        "method": method,
         "steps": steps,
         "time_limit": time_limit,
         "seed": seed,
         "device": device,
-        "footprint": None if footprint is None else _sizes(footprint),
+        "footprint": None if footprint is None else sizes(footprint),
     }
     config = TrainingConfig.preset(_PRESET if preset is None else preset)
     return replace(config, **{name: value for name, value in changes.items() if value is not None})
 
 
-def _sizes(text: str) -> tuple[int, ...]:
+def sizes(text: str) -> tuple[int, ...]:
+    """Return the widths that ``"1x5x5"`` names.
+
+    Raises
+    ------
+    ConfigError
+        If that is not how the text is written.
+    """
     try:
         return tuple(int(size) for size in text.lower().replace(",", "x").split("x"))
     except ValueError:

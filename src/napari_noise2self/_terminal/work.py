@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..core.config import Output, TrainingConfig
+from ..core.config import Output, Progress, TrainingConfig
 from ..core.errors import ConfigError, ImageFileError, ModelFileError
 from .exits import Interrupted
 from .progress import Terminal, in_words
 
 if TYPE_CHECKING:
-    from ..api import Denoiser, Image
+    from ..api import Calibration, Denoiser, Diagnosis, Image
 
 
 def make_folder(folder: Path) -> None:
@@ -83,7 +83,13 @@ def read(
     return replace(picture, axes=stack.axes)
 
 
-def trained(picture: Image, config: TrainingConfig, screen: Terminal, kept: Path) -> Denoiser:
+def trained(
+    picture: Image,
+    config: TrainingConfig,
+    screen: Terminal,
+    kept: Path,
+    target: Image | None = None,
+) -> Denoiser:
     """Train on an image; after Ctrl-C the best model so far is in the file `kept`."""
     from .. import api
 
@@ -93,7 +99,7 @@ def trained(picture: Image, config: TrainingConfig, screen: Terminal, kept: Path
     denoiser: Denoiser = analysed.result
     if denoiser.record.noise not in screen.notices:
         screen.say(denoiser.record.noise)
-    if screen.follow(api.train(denoiser, picture, config)).interrupted:
+    if screen.follow(api.train(denoiser, picture, config, target=target)).interrupted:
         _keep(denoiser, kept)
     return denoiser
 
@@ -115,6 +121,33 @@ def denoised(
     if outcome.interrupted:
         raise KeyboardInterrupt
     return replace(picture, data=outcome.result)
+
+
+def finished(screen: Terminal, events: Iterator[Progress]) -> Any:
+    """Follow events to their end and return the result; Ctrl-C leaves nothing behind."""
+    outcome = screen.follow(events)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    return outcome.result
+
+
+def curve(found: Calibration) -> str:
+    """Return the trials of a calibration as lines of a table, the best one marked."""
+    lines = []
+    for trial in found.trials:
+        ((parameter, value),) = trial.parameters.items()
+        mark = "  <- lowest" if trial.parameters == found.parameters else ""
+        lines.append(f"  {parameter} {value:<6g} loss {trial.loss:.4f}{mark}")
+    return "\n".join(lines)
+
+
+def draw(found: Diagnosis, picture: Image, path: Path) -> None:
+    """Write the figure of a diagnosis."""
+    from ..figures_diagnosis import draw_diagnosis
+    from ..io.files import replacing
+
+    with replacing(path, ImageFileError) as part:
+        draw_diagnosis(found, picture).savefig(part, format=path.suffix[1:].lower(), dpi=300)
 
 
 def _keep(denoiser: Denoiser, path: Path) -> NoReturn:

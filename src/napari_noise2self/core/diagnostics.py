@@ -14,6 +14,7 @@ from .correlation import NoiseCorrelation, noise_correlation
 from .errors import ImageError
 from .faults import Faults, find_faults_iter
 from .noise import NoiseLevel, estimate_noise
+from .plain import plain
 from .verdict import Advice, Assumption, advise, judge_assumption, remarks_on, signal_to_noise
 
 
@@ -102,19 +103,11 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as dicts, lists, strings and numbers; what is unknown is None."""
-        values: dict[str, Any] = _plain(asdict(self))
+        values: dict[str, Any] = plain(asdict(self))
         values["footprint"] = list(self.footprint)
         values["correlation"]["sentence"] = self.correlation.sentence
         values["remarks"] = self.remarks()
         return values
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def diagnose(image: Any, axes: str | None = None, *, seed: int = 0) -> Diagnosis:

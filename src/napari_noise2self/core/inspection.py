@@ -17,6 +17,7 @@ from .axes import Stack
 from .correlation import noise_correlation
 from .errors import ImageError
 from .noise import estimate_noise
+from .plain import plain
 from .residual import (
     CERTAIN,
     UNSURE,
@@ -128,8 +129,10 @@ class Inspection:
         return "\n".join(f"{name + ':':13}{text[:1].upper()}{text[1:]}." for name, text in lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as dicts, lists, strings and numbers."""
-        return {**asdict(self), "remarks": self.remarks()}
+        """Return everything as dicts, lists, strings and numbers; what is unbounded is None."""
+        values: dict[str, Any] = plain(asdict(self))
+        values["remarks"] = self.remarks()
+        return values
 
 
 def inspect_result(
