@@ -215,6 +215,16 @@ def test_total_variation_agrees_with_scikit_image() -> None:
     assert abs(int(np.argmin(losses)) - best) <= 1
 
 
+def test_losses_of_families_compare() -> None:
+    """Scored on different pixels, they still tell the true errors apart."""
+    clean, noisy = scene((160, 160)), noisy_scene((160, 160))
+    for name in QUICK:
+        found = calibrate(noisy, name, footprint=(1, 1))
+        true = np.mean((found.denoise(noisy, output="j-invariant") - clean) ** 2)
+        estimated = found.loss * found.scale[0] ** 2 - np.var(noisy - clean)
+        assert estimated == pytest.approx(true, abs=0.015), name
+
+
 def test_minimum_at_an_end_is_named() -> None:
     flat = np.random.default_rng(0).normal(size=(64, 64))
     *_, last = calibrate_iter(flat, "median", footprint=(1, 1), values=(1, 2, 3))

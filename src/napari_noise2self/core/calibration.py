@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,14 +35,34 @@ _REFINEMENTS = 2
 
 @dataclass(frozen=True)
 class _Pass:
-    """One channel of one window, what the filter sees of it, and the targets J."""
+    """One channel of one window in noise scales, what the filter sees of it, the targets J."""
 
     x: Array
     seen: Array
     j: tuple[slice, ...]
+    footprint: tuple[int, ...]
 
-    def error(self, family: Family, value: float, footprint: tuple[int, ...]) -> Array:
-        return np.asarray(family.filter(self.seen, value, footprint)[self.j] - self.x[self.j])
+    def loss(self, family: Family, value: float) -> float:
+        """Self-supervised loss, as a difference from the baseline's, whose mean is 1.
+
+        The noise of the few pixels of one J-set is in both and drops out, so
+        that the losses of families that were scored on different pixels compare.
+        """
+        error = family.filter(self.seen, value, self.footprint)[self.j] - self.x[self.j]
+        return 1 + _mean_square(error) - self._baseline
+
+    @cached_property
+    def _baseline(self) -> float:
+        return _mean_square((_baseline(self.x, self.footprint) - self.x)[self.j])
+
+
+def _baseline(x: Array, footprint: tuple[int, ...]) -> Array:
+    """Average of the nearest visible neighbours."""
+    return donut_gaussian(x, 1.0, footprint)
+
+
+def _mean_square(x: Array) -> float:
+    return float(np.mean(np.square(x, dtype=np.float64)))
 
 
 def calibrate(
@@ -213,7 +234,7 @@ def _analyse(
         # A donut predicts every pixel at once; another filter is scored on one J-set a window.
         offset = every[int(rng.integers(len(every)))]
         channels = [x / np.float32(s) for x, s in zip(window, scale, strict=True)]
-        passes.append([_Pass(x, *family.masked(x, footprint, offset)) for x in channels])
+        passes.append([_Pass(x, *family.masked(x, footprint, offset), footprint) for x in channels])
     start = Calibration(
         family=name,
         parameters={},
@@ -241,16 +262,13 @@ def _trials(
     step = 0
     while queue:
         value = queue.pop(0)
-        square = np.zeros(len(start.scale))
-        count = 0
+        total = np.zeros(len(start.scale))
         for window in passes:
-            errors = [p.error(family, value, start.footprint) for p in window]
-            square += [np.sum(np.square(e, dtype=np.float64)) for e in errors]
-            count += errors[0].size
+            total += [seen.loss(family, value) for seen in window]
             step += 1
             trial = None
             if step % len(passes) == 0:
-                trial = Trial({family.parameter: value}, tuple((square / count).tolist()))
+                trial = Trial({family.parameter: value}, tuple((total / len(passes)).tolist()))
                 trials[value] = trial
                 if not queue and refinements:
                     refinements -= 1
@@ -324,8 +342,7 @@ def _noise_scale(
     square = np.zeros(len(windows[0]))
     for window in windows:
         for channel, x in enumerate(window):
-            error = donut_gaussian(x, 1.0, footprint) - x
-            square[channel] += float(np.mean(np.square(error, dtype=np.float64)))
+            square[channel] += _mean_square(_baseline(x, footprint) - x)
     scale = np.sqrt(square / len(windows))
     if not scale.any():
         raise ImageError(
