@@ -284,6 +284,36 @@ def test_another_seed_on_the_way_does_not_change_what_is_held_out(
     assert denoiser.record.baseline_loss == baseline
 
 
+def test_all_that_goes_on_moves_to_another_device(
+    image: NDArray[np.float32], tiny: Build, train: Train
+) -> None:
+    """The meta device is one that every machine has; the optimiser counts its steps on the host."""
+    denoiser = made(image, tiny(steps=5))
+    train(denoiser, image)
+    state = denoiser.training
+    assert state is not None
+    state.to(torch.device("meta"))
+    moments = [m for each in state.optimizer.state.values() for k, m in each.items() if k != "step"]
+    kept = [*state.network.parameters(), *state.average, *state.best, *moments]
+    assert len(moments) == 2 * len(state.average)
+    assert {tensor.device.type for tensor in kept} == {"meta"}
+    assert all(each["step"].device.type == "cpu" for each in state.optimizer.state.values())
+    assert denoiser.device.type == "cpu"
+
+
+def test_the_line_to_beat_is_measured_against_what_is_learned(
+    image: NDArray[np.float32], noise: Noise, tiny: Build
+) -> None:
+    """A clean target leaves far less to the average than the noise of a pixel."""
+    clean = 100 + np.linspace(0, 60, 44, dtype=np.float32) * np.ones((40, 1), np.float32)
+    config = tiny(method="noise2clean", steps=1)
+    denoiser = made(image, config)
+    event = next(api.train(denoiser, image, config, target=clean))
+    noise_variance = (10 / denoiser.normalization.std[0]) ** 2
+    assert event.baseline_loss is not None
+    assert 0.02 * noise_variance < event.baseline_loss < 0.3 * noise_variance
+
+
 def test_predicting_on_the_way_does_not_disturb_it(
     image: NDArray[np.float32], tiny: Build, train: Train
 ) -> None:
@@ -510,7 +540,7 @@ def test_a_loaded_model_is_trained_further_from_its_weights(
     denoiser.save(tmp_path / "m.safetensors")
     loaded = api.Denoiser.load(tmp_path / "m.safetensors")
     saved = weights(loaded)
-    for event in api.train(loaded, image):
+    for event in api.train(loaded, image, denoiser.config):
         assert event.step == 0
         assert equal(weights(loaded), saved)
         assert loaded.trained

@@ -183,13 +183,13 @@ class _Loop:
         self.state = model.training
         if self.state.loop is not None:  # an iterator that was dropped without being closed
             self.state.loop.rest(look=True)
-        self.state.loop = self
         self.state.to(device)
         _restore(model.network, self.state.average)
         if self.state.stale >= config.patience:
             self.state.stale = 0  # who asks for more after the plateau gets it
         self.windows: list[tuple[Batch, Tensor]] = []
         self.first_step, self.seconds_before = self.state.step, self.state.seconds
+        self.state.loop = self
 
     def run(self) -> Iterator[Progress]:
         self._load()
@@ -306,7 +306,8 @@ class _Loop:
         for batch, offsets in self.windows:
             _, hidden = self.grid.masks(batch.noisy.shape[2:], offsets)
             average = donut_fill(batch.noisy, hidden, self.grid.footprint)
-            losses.append(masked_mse(average, batch.noisy, batch.counted))
+            wanted = batch.noisy if batch.target is None else batch.target
+            losses.append(masked_mse(average, wanted, batch.counted))
         return self._mean(losses)
 
     @torch.no_grad()
