@@ -384,6 +384,8 @@ def test_another_kind_of_image_is_refused() -> None:
         found.denoise(np.zeros((40, 40)), output="raw")
     with pytest.raises(ImageError, match="NaN"):
         found.denoise(np.full((40, 40), math.nan))
+    with pytest.raises(ImageError, match=r"out has shape \(40,\); expected the image's"):
+        found.denoise(np.zeros((40, 40)), out=np.zeros(40))
 
 
 def test_trial_is_frozen() -> None:

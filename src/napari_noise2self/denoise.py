@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .core.axes import Stack
-from .core.config import Output, Progress, TrainingConfig
+from .core.config import Output, Progress, TrainingConfig, last_result
 from .core.training import train
-from .denoiser import Denoiser, last_result
+from .denoiser import Denoiser
 
 
 def denoise(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator
 from os import PathLike
 from typing import Any, Self
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .core.axes import Image, Stack
-from .core.config import Output, Progress, TrainingConfig
+from .core.config import Output, Progress, TrainingConfig, last_result
 from .core.correlation import noise_correlation
 from .core.masks import Grid
 from .core.methods import METHODS
@@ -21,11 +20,6 @@ from .core.model import Model, TrainingRecord, check_footprint, check_size
 from .core.normalization import Normalization
 from .core.prediction import predict_iter
 from .io.models import read_model, write_model
-
-
-def last_result(events: Iterator[Progress]) -> Any:
-    """Run an operation to its end and return what it made."""
-    return deque(events, maxlen=1).pop().result
 
 
 class Denoiser(Model):

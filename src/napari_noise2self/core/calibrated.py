@@ -13,8 +13,8 @@ import numpy as np
 from .axes import Stack
 from .blocks import blocks, finite
 from .classical import FAMILIES, Family, family_of
-from .config import Output, Progress
-from .errors import ConfigError, ModelMismatchError
+from .config import Output, Progress, last_result
+from .errors import ConfigError, ImageError, ModelMismatchError
 from .invariance import strides
 
 
@@ -150,7 +150,7 @@ class Calibration:
         ModelMismatchError
             If the number of channels or of spatial axes differs.
         ImageError
-            If there are NaN or infinite values.
+            If there are NaN or infinite values, or `out` has another shape.
 
         Examples
         --------
@@ -160,7 +160,7 @@ class Calibration:
         >>> calibrate(noisy, "median").denoise(noisy).shape
         (64, 64)
         """
-        return last(self.denoise_iter(image, axes, output=output, out=out))
+        return last_result(self.denoise_iter(image, axes, output=output, out=out))
 
     def denoise_iter(
         self, image: Any, axes: str | None = None, *, output: Output = "best", out: Any = None
@@ -180,6 +180,10 @@ class Calibration:
             )
         if out is None:
             out = np.empty(stack.data.shape, dtype=np.float32)
+        elif tuple(out.shape) != tuple(stack.data.shape):
+            raise ImageError(
+                f"out has shape {tuple(out.shape)}; expected the image's, {stack.data.shape}"
+            )
         return self._blocks(family, stack, Stack(out, stack.axes, stack.understood), output)
 
     def _blocks(
@@ -224,11 +228,3 @@ class Calibration:
                         yield progress()
             target.write(sample, block.core, clean)
             yield progress(target.data if step == steps else None)
-
-
-def last(events: Iterator[Progress]) -> Any:
-    """Run a long operation to its end and return its result."""
-    result = None
-    for event in events:
-        result = event.result
-    return result

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from .axes import Stack
 from .blocks import sample_windows
-from .calibrated import Calibration, Trial, last
+from .calibrated import Calibration, Trial
 from .classical import FAMILIES, Family, donut_gaussian, family_of
-from .config import MINIMUM_SIZE, Progress
+from .config import FAMILY, MINIMUM_SIZE, Progress, last_result
 from .correlation import NoiseCorrelation, noise_correlation
 from .errors import ConfigError, ImageError
 from .invariance import Array, offsets
@@ -67,7 +67,7 @@ def _mean_square(x: Array) -> float:
 
 def calibrate(
     image: Any,
-    family: str = "gaussian",
+    family: str = FAMILY,
     *,
     axes: str | None = None,
     footprint: Sequence[int] | None = None,
@@ -118,7 +118,7 @@ def calibrate(
     >>> 0.5 < calibration.parameters["sigma"] < 5
     True
     """
-    result: Calibration = last(
+    result: Calibration = last_result(
         calibrate_iter(image, family, axes=axes, footprint=footprint, values=values, seed=seed)
     )
     return result
@@ -126,7 +126,7 @@ def calibrate(
 
 def calibrate_iter(
     image: Any,
-    family: str = "gaussian",
+    family: str = FAMILY,
     *,
     axes: str | None = None,
     footprint: Sequence[int] | None = None,

@@ -7,13 +7,14 @@ these dataclasses.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 Output = Literal["best", "j-invariant"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -247,3 +248,8 @@ class Progress:
     tile: tuple[int, ...] | None = None
     trial: Any = None
     result: Any = None
+
+
+def last_result(events: Iterator[Progress]) -> Any:
+    """Run an operation to its end and return what it made."""
+    return deque(events, maxlen=1).pop().result
