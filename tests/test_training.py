@@ -350,7 +350,7 @@ def test_each_event_shows_the_averaged_weights(image: NDArray[np.float32], tiny:
 
 def looks(monkeypatch: pytest.MonkeyPatch, values: Iterator[float]) -> None:
     """Let the looks at the held-out pixels find these losses."""
-    monkeypatch.setattr(training._Loop, "_validate", lambda self: next(values))
+    monkeypatch.setattr(training.Loop, "_validate", lambda self: next(values))
 
 
 def test_the_best_weights_are_restored(

@@ -18,7 +18,7 @@ from .networks import build_network
 from .normalization import Normalization
 
 if TYPE_CHECKING:
-    from .training import TrainingState
+    from .state import TrainingState
 
 
 @dataclass(frozen=True, kw_only=True)

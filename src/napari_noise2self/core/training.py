@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,49 +13,20 @@ from torch import Tensor, nn
 
 from .axes import Image, Stack
 from .config import Progress, TrainingConfig
-from .devices import autocast, compute_dtype, describe_device, explained, resolve_device
+from .devices import autocast, compute_dtype, explained, resolve_device
 from .errors import ConfigError, ModelMismatchError
 from .masks import Grid, donut_fill
 from .methods import METHODS, masked_mse
-from .model import Model, TrainingRecord, check_footprint
+from .model import Model, check_footprint
 from .pairs import check_pair
 from .patches import Batch, Crops, HeldOut, patch_shape, validation_windows, window_at
+from .state import begin, restore, snapshot
 
 WARM_UP = 20  # steps in which the learning rate rises
 AVERAGE = 0.99  # of the weights; shorter at first, so that they forget the start
 LARGEST_GRADIENT = 0.1  # norm; loss spikes on rare bright structures are clipped
 REPORT_EVERY = 10  # steps between two readings of the loss, each of which waits for the device
 IMPROVEMENT = 1e-4  # relative; less does not count against the plateau
-
-
-@dataclass
-class TrainingState:
-    """What a training needs to go on as if it had never stopped."""
-
-    seed: int  # of the held-out pixels and the pool, whatever a later configuration says
-    network: nn.Module  # raw weights
-    optimizer: torch.optim.Optimizer
-    generator: torch.Generator
-    average: list[Tensor]  # the averaged weights at `step`, kept while the model holds the best
-    best: list[Tensor]
-    best_loss: float = math.inf
-    best_step: int = 0
-    baseline_loss: float = math.nan
-    step: int = 0
-    stale: int = 0  # looks at the held-out pixels since the best
-    curve: tuple[tuple[int, float], ...] = ()  # (step, validation loss)
-    seconds: float = 0.0
-    loop: _Loop | None = None  # the call of `train` that is under way
-
-    def to(self, device: torch.device) -> None:
-        """Move everything to `device`, where it is not there already."""
-        self.network.to(device)
-        self.average = [v.to(device) for v in self.average]
-        self.best = [v.to(device) for v in self.best]
-        for moments in self.optimizer.state.values():
-            for name, value in moments.items():
-                if isinstance(value, Tensor) and name != "step":
-                    moments[name] = value.to(device)
 
 
 def train(
@@ -111,7 +82,7 @@ def train(
     device = resolve_device(config.device)
     stacks = _stacks(model, image, target, config)
     _adopt(model, config)
-    loop = _Loop(model, stacks, config, device)
+    loop = Loop(model, stacks, config, device)
     try:
         with explained(device, "use a smaller patch or width, or device='cpu'"):
             yield from loop.run()
@@ -167,7 +138,7 @@ def _adopt(model: Model, config: TrainingConfig) -> None:
         model.network = model.build()
 
 
-class _Loop:
+class Loop:
     """One call of `train`: the data on the device, and the step."""
 
     def __init__(
@@ -179,12 +150,12 @@ class _Loop:
         self.started = time.perf_counter()
         model.network.to(device)
         if model.training is None:
-            model.training = _begin(model, device)
+            model.training = begin(model, device)
         self.state = model.training
         if self.state.loop is not None:  # an iterator that was dropped without being closed
             self.state.loop.rest(look=True)
         self.state.to(device)
-        _restore(model.network, self.state.average)
+        restore(model.network, self.state.average)
         if self.state.stale >= config.patience:
             self.state.stale = 0  # who asks for more after the plateau gets it
         self.windows: list[tuple[Batch, Tensor]] = []
@@ -192,6 +163,7 @@ class _Loop:
         self.state.loop = self
 
     def run(self) -> Iterator[Progress]:
+        """Load the data, then step until the end, the time limit or the plateau."""
         self._load()
         baseline = self._baseline()
         if not math.isclose(baseline, self.state.baseline_loss, rel_tol=1e-4):
@@ -329,7 +301,7 @@ class _Loop:
         state.stale = 0 if loss < state.best_loss * (1 - IMPROVEMENT) else state.stale + 1
         if loss < state.best_loss:
             state.best_loss, state.best_step = loss, state.step
-            state.best = _snapshot(self.model.network)
+            state.best = snapshot(self.model.network)
         state.curve = (*state.curve, (state.step, loss))
         self._record(state.best_step, state.best_loss)
         return loss
@@ -346,14 +318,14 @@ class _Loop:
         if state.loop is not self:
             return  # another call took over and saw to it
         state.loop = None
-        state.average = _snapshot(network)
+        state.average = snapshot(network)
         looked = state.curve and state.curve[-1][0] == state.step
         if look and self.windows and not looked:
             loss = self._validate()
             if loss < state.best_loss:
                 self._record(state.step, loss)
                 return
-        _restore(network, state.best)
+        restore(network, state.best)
 
     def _record(self, best_step: int, loss: float) -> None:
         state = self.state
@@ -392,35 +364,3 @@ class _Loop:
             validation_loss=validation_loss,
             notice=notice,
         )
-
-
-def _begin(model: Model, device: torch.device) -> TrainingState:
-    """Start from the model's weights: seeded ones, or those of a model that was loaded."""
-    raw = model.build().to(device)
-    raw.load_state_dict(model.network.state_dict())
-    had = model.record
-    model.record = TrainingRecord(
-        image=had.image,
-        noise=had.noise,
-        device=describe_device(device),
-        earlier_steps=had.earlier_steps + had.steps,
-    )
-    weights = _snapshot(model.network)
-    return TrainingState(
-        seed=model.config.seed,
-        network=raw,
-        optimizer=torch.optim.AdamW(raw.parameters(), lr=model.config.learning_rate),
-        generator=torch.Generator().manual_seed(model.config.seed),
-        average=weights,
-        best=weights,
-    )
-
-
-def _snapshot(network: nn.Module) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in network.parameters()]
-
-
-def _restore(network: nn.Module, weights: list[Tensor]) -> None:
-    with torch.no_grad():
-        for parameter, value in zip(network.parameters(), weights, strict=True):
-            parameter.copy_(value)
