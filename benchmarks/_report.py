@@ -125,8 +125,8 @@ def save(
     """Write settings, machine and rows to ``--json``, if it was given."""
     if not arguments.json:
         return
-    settings = {name: str(v) if isinstance(v, Path) else v for name, v in vars(arguments).items()}
-    document = {"script": Path(sys.argv[0]).name, "settings": settings, "machine": here, **tables}
+    script, settings = Path(sys.argv[0]).name, vars(arguments)
+    document = {"script": script, "settings": settings, "machine": here, **tables}
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+    arguments.json.write_text(json.dumps(document, indent=1, default=str) + "\n")
     print(f"\nsaved {arguments.json}")
