@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 import napari
 
 from ..core.errors import ModelFileError
 from .commands import dock_of
 from .layers import METADATA_KEY
+
+_models: WeakValueDictionary[str, Any] = WeakValueDictionary()
+
+
+def key_of(denoiser: Any) -> str:
+    """Return a name under which `write_model` finds a denoiser for as long as a dock has it.
+
+    A layer's metadata hold the name alone, for napari under PySide6 never lets
+    go of a layer that it has shown, and a network is large.
+    """
+    key = str(id(denoiser))
+    _models[key] = denoiser
+    return key
 
 
 def get_reader(path: str | list[str]) -> Callable[[Any], list[tuple[None]]] | None:
@@ -55,11 +69,11 @@ def write_model(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         If the layer is no result of this package, or its model was trained further since.
     """
     made = attributes.get("metadata", {}).get(METADATA_KEY, {})
-    denoiser = made.get("denoiser")
+    denoiser = _models.get(made.get("key", ""))
     if denoiser is None:
         raise ModelFileError(
-            f'the layer "{attributes.get("name")}" was not made by Noise2Self in this session, '
-            "so there is no model to save; choose a denoised layer"
+            f'the layer "{attributes.get("name")}" was not made by a dock that is still open, '
+            "so there is no model to save; choose another layer, or denoise again"
         )
     if denoiser.record.to_dict() != made["model"]:
         raise ModelFileError(
