@@ -305,7 +305,9 @@ def _noise_variance(
     """Estimate the variance of the noise at the mean brightness of each channel."""
     try:
         level = estimate_noise(stack, correlation=correlation, seed=seed)
-    except ImageError:  # a channel without a place to measure it: nothing is mixed in
+    except ImageError:  # a channel without a place to measure it
+        return None
+    if not level.trusted:  # half the variance of correlated noise can hide in low frequencies
         return None
     mean = np.mean([window.mean(axis=tuple(range(1, window.ndim))) for window in windows], axis=0)
     return tuple(float(level.variance(m, channel)) for channel, m in enumerate(mean))
