@@ -333,7 +333,9 @@ def test_ctrl_c_while_training_keeps_the_best_model(
     desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     training = api.train
-    monkeypatch.setattr(api, "train", lambda *given: interrupting(training(*given), at=2))
+    monkeypatch.setattr(
+        api, "train", lambda *given, **named: interrupting(training(*given, **named), at=2)
+    )
     arguments = ["train", "cells.tif", "-o", "m.safetensors", "--steps", "50", "--json"]
     assert cli.main(arguments) == 130
     out, err = capsys.readouterr()
