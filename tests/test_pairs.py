@@ -63,7 +63,7 @@ def test_image_and_target_change_places_where_the_method_allows_it(swaps):
         stacks,
         Normalization((0.0,), (1.0,)),
         (32, 32),
-        HeldOut.seeded(Grid((4, 4), (1, 1)), 0),
+        HeldOut.seeded(Grid((4, 4), (1, 1)), (32, 32), 0),
         seed=0,
         device=torch.device("cpu"),
     )
