@@ -67,8 +67,8 @@ class Calibration:
         in squared intensities, ``strength * scale[c]`` the noise level assumed.
     noise
         Estimated noise variance of each channel, in squared intensities, at its
-        mean brightness; None where it cannot be measured reliably, as where
-        neighbours share their noise: then nothing is mixed in.
+        mean brightness; None where it cannot be measured, as where neighbours
+        share their noise: then nothing is mixed in.
     footprint
         Width of the hole around a target along each spatial axis.
     axes

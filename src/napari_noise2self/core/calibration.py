@@ -241,7 +241,8 @@ def _analyse(
         losses=(),
         trials=(),
         scale=tuple(scale.tolist()),
-        noise=_noise_variance(stack, windows, correlation, seed),
+        # Correlated noise keeps part of its variance in low frequencies, unmeasured.
+        noise=_noise_variance(stack, windows, correlation, seed) if max(footprint) == 1 else None,
         footprint=footprint,
         axes=stack.axes,
     )
@@ -306,8 +307,6 @@ def _noise_variance(
     try:
         level = estimate_noise(stack, correlation=correlation, seed=seed)
     except ImageError:  # a channel without a place to measure it
-        return None
-    if not level.trusted:  # half the variance of correlated noise can hide in low frequencies
         return None
     mean = np.mean([window.mean(axis=tuple(range(1, window.ndim))) for window in windows], axis=0)
     return tuple(float(level.variance(m, channel)) for channel, m in enumerate(mean))
