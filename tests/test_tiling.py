@@ -54,7 +54,7 @@ def test_tiles_cover_the_image_once_and_reach_over_the_halo(data: st.DataObject)
     check(tiling, tiling.cut(tuple(data.draw(st.integers(1, 70)) for _ in tiling.shape)))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.data())
 def test_halved_tiles_cover_the_same_pixels_until_there_is_no_smaller_one(
     data: st.DataObject,
@@ -62,7 +62,7 @@ def test_halved_tiles_cover_the_same_pixels_until_there_is_no_smaller_one(
     tiling = data.draw(tilings())
     tiles = tiling.cut(tiling.shape)
     extent = list(tiling.shape)
-    for _ in range(data.draw(st.integers(1, 5))):
+    for _ in range(data.draw(st.integers(1, 4))):
         halves = [half for tile in tiles for half in tiling.halve(tile) or [tile]]
         check(tiling, halves)
         tiles = halves
@@ -92,6 +92,12 @@ def test_the_largest_tile_fits_where_any_fits(tiling: Tiling, pixels: int) -> No
 def test_the_longest_axis_is_cut_first() -> None:
     tiling = Tiling((1024, 256), (8, 8), (8, 8))
     assert tiling.largest(300 * 300) == (256, 256)
+
+
+def test_no_window_is_cut_below_what_is_asked_for() -> None:
+    tiling = Tiling(shape=(24, 160, 160), halo=(33, 65, 65), divisor=(4, 8, 8))
+    assert tiling.largest(1000, at_least=tiling.halo) == (24, 80, 80)
+    assert tiling.largest(1000) < (24, 80, 80)
     (left, right) = tiling.halve(tiling.tile((slice(0, 64), slice(0, 256))))
     assert (left.window[1], right.window[1]) == (slice(0, 128), slice(128, 256))
 
