@@ -92,12 +92,6 @@ def test_the_largest_tile_fits_where_any_fits(tiling: Tiling, pixels: int) -> No
 def test_the_longest_axis_is_cut_first() -> None:
     tiling = Tiling((1024, 256), (8, 8), (8, 8))
     assert tiling.largest(300 * 300) == (256, 256)
-
-
-def test_no_window_is_cut_below_what_is_asked_for() -> None:
-    tiling = Tiling(shape=(24, 160, 160), halo=(33, 65, 65), divisor=(4, 8, 8))
-    assert tiling.largest(1000, at_least=tiling.halo) == (24, 80, 80)
-    assert tiling.largest(1000) < (24, 80, 80)
     (left, right) = tiling.halve(tiling.tile((slice(0, 64), slice(0, 256))))
     assert (left.window[1], right.window[1]) == (slice(0, 128), slice(128, 256))
 
@@ -106,3 +100,9 @@ def test_no_window_is_cut_below_what_is_asked_for() -> None:
 def test_a_tile_of_the_wrong_extent_is_refused(size: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match=r"expected 2 sizes above 0"):
         Tiling((64, 64), (8, 8), (8, 8)).cut(size)
+
+
+def test_no_window_is_cut_below_what_is_asked_for() -> None:
+    tiling = Tiling(shape=(24, 160, 160), halo=(33, 65, 65), divisor=(4, 8, 8))
+    assert tiling.largest(1000, at_least=tiling.halo) == (24, 80, 80)
+    assert tiling.largest(1000) < (24, 80, 80)

@@ -139,7 +139,7 @@ class UNet(nn.Module):
                       for level in range(depth)]  # fmt: skip
         self.divisor = tuple(math.prod(axis) for axis in zip(*self.pools, strict=True))
         self.halo = self._halo(depth)
-        self.values_per_pixel = 8 * width  # skip, upsampled, both concatenated, output
+        self.values_per_pixel = 6 * width  # skip, upsampled, both concatenated, output, input
         self.smooth = Smooth()
         self.encoder = nn.ModuleList(
             _Block(ndim, channels if level == 0 else widths[level - 1], widths[level])

@@ -172,16 +172,23 @@ class _Work:
         ]
         self.passes = every if passes is None else every[:: -(-len(every) // passes)]
         # The fill looks as far as the hole is wide.
-        halo = tuple(h + w for h, w in zip(self.network.halo, model.footprint, strict=True))
-        self.tiling = Tiling(stack.spatial, halo, self.network.divisor)
+        self.halo = tuple(h + w for h, w in zip(self.network.halo, model.footprint, strict=True))
+        self.tiling = Tiling(stack.spatial, self.halo, self.network.divisor)
 
     def tile_size(self) -> tuple[int, ...]:
-        """Return the tile that the free memory allows."""
-        budget = int(free_memory(self.device) * MEMORY_SHARE)
-        if self.device.type == "cpu":
-            budget = min(budget, CPU_TILE_BYTES)
+        """Return the tile that the free memory allows, on a CPU no larger than is useful.
+
+        A window narrower than the halo would be computed many times over, so
+        only a want of memory makes it smaller than that.
+        """
         features = self.network.values_per_pixel * self.dtype.itemsize
-        return self.tiling.largest(budget // (features + 32 * self.stack.channels))
+        bytes_per_pixel = features + 32 * self.stack.channels
+        pixels = int(free_memory(self.device) * MEMORY_SHARE) // bytes_per_pixel
+        if self.device.type == "cpu":
+            useful = self.tiling.largest(CPU_TILE_BYTES // bytes_per_pixel, at_least=self.halo)
+            if self.tiling.reached(useful) <= pixels:
+                return useful
+        return self.tiling.largest(pixels)
 
     def halve(self, pending: list[tuple[int, Tile]]) -> list[tuple[int, Tile]]:
         """Cut the tiles that are left into smaller ones."""

@@ -93,21 +93,24 @@ class Tiling:
         ]
         return [self.tile(window) for window in itertools.product(*lines)]
 
-    def largest(self, pixels: int) -> tuple[int, ...]:
+    def reached(self, size: tuple[int, ...]) -> int:
+        """Return how many pixels a tile of this size reads at the most."""
+        sizes = zip(self.shape, size, self.halo, strict=True)
+        return math.prod(min(n, s + 2 * h) for n, s, h in sizes)
+
+    def largest(self, pixels: int, *, at_least: tuple[int, ...] | None = None) -> tuple[int, ...]:
         """Return the largest size whose tiles reach over at most about `pixels` pixels.
 
         The longest axis is cut first, so that tiles become square and the halo,
-        which is computed twice, costs least.
+        which is computed twice, costs least. No axis is cut below `at_least`.
         """
         size = self.shape
-        while (
-            math.prod(
-                min(n, s + 2 * h) for n, s, h in zip(self.shape, size, self.halo, strict=True)
-            )
-            > pixels
-        ):
+        while self.reached(size) > pixels:
             smaller = self._halved(size)
-            if smaller is None:
+            if smaller is None or (
+                at_least
+                and any(a < min(n, m) for a, n, m in zip(smaller, size, at_least, strict=True))
+            ):
                 break
             size = smaller
         return size

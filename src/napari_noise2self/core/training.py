@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .axes import Image, Stack
 from .config import Progress, TrainingConfig
-from .devices import autocast, compute_dtype, explained, resolve_device
+from .devices import autocast, explained, resolve_device, training_dtype
 from .errors import ConfigError, ModelMismatchError
 from .masks import Grid, donut_fill
 from .methods import METHODS, masked_mse
@@ -145,7 +145,7 @@ class Loop:
         self, model: Model, stacks: list[Stack], config: TrainingConfig, device: torch.device
     ) -> None:
         self.model, self.stacks, self.config, self.device = model, stacks, config, device
-        self.dtype = compute_dtype(device, config.precision)
+        self.dtype = training_dtype(device, config.precision, model.ndim)
         self.grid = model.method.grid
         self.started = time.perf_counter()
         model.network.to(device)
