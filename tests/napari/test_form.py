@@ -10,8 +10,8 @@ from napari_noise2self._napari.form import FIELDS, ConfigForm
 from napari_noise2self.core.config import PRESETS, TrainingConfig
 from napari_noise2self.core.errors import ConfigError
 
-NOT_SHOWN = {"method", "network"}
-"""There is one choice so far; the value is carried along."""
+NOT_SHOWN = {"method"}
+"""It follows from the target; the value is carried along."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def widget(form: ConfigForm, name: str) -> Any:
         *(TrainingConfig.preset(name) for name in PRESETS),
         TrainingConfig(time_limit=100.0, learning_rate=0.00123456, footprint=(1, 9)),
         TrainingConfig(device="cuda:1", precision="float32", seed=2**40, patience=0),
-        TrainingConfig(footprint=(1, 5, 5), steps=7, width=4, depth=1),
+        TrainingConfig(footprint=(1, 5, 5), steps=7, width=4, depth=1, network="dncnn"),
     ],
 )
 def test_round_trip(form: ConfigForm, config: TrainingConfig) -> None:

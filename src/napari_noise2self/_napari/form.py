@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import Any
 
-from magicgui.widgets import Container, create_widget
+from magicgui.widgets import create_widget
 from magicgui.widgets.bases import ValueWidget
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 
-from ..core.config import LIMITS, Precision, TrainingConfig
+from ..core.config import CHOICES, LIMITS, TrainingConfig
 from ..core.errors import ConfigError
+from . import pieces
 
 LARGEST_SPIN = 2**31 - 1
+AUTOMATIC = "automatic"
 
 
 def _same(value: Any) -> Any:
@@ -31,6 +33,14 @@ def _minutes(seconds: float | None) -> float:
 
 def _seconds(minutes: float) -> float | None:
     return minutes * 60 if minutes > 0 else None
+
+
+def _device_shown(device: str | None) -> str:
+    return AUTOMATIC if device is None else device
+
+
+def _device(shown: str) -> str | None:
+    return None if shown == AUTOMATIC else shown
 
 
 def _hole_text(footprint: tuple[int, ...] | None) -> str:
@@ -88,6 +98,12 @@ FIELDS: Mapping[str, Field] = {
     "validate_every": Field(
         "Look every", "Steps between two looks at the held-out pixels (the orange curve)."
     ),
+    "network": Field(
+        "Network",
+        "How the network is built. unet sees structures of every size; dncnn sees a small "
+        "neighbourhood, and needs more time.",
+        {"widget_type": "ComboBox", "choices": list(CHOICES["network"])},
+    ),
     "width": Field(
         "Width",
         "Size of the network. Wider learns finer structures, and takes longer and more memory.",
@@ -134,17 +150,19 @@ FIELDS: Mapping[str, Field] = {
         {
             "widget_type": "ComboBox",
             "choices": [
-                ("automatic", None),
+                ("automatic", AUTOMATIC),
                 ("CPU", "cpu"),
                 ("GPU (CUDA)", "cuda"),
                 ("GPU (Apple)", "mps"),
             ],
         },
+        _device_shown,
+        _device,
     ),
     "precision": Field(
         "Precision",
         "Automatic computes with fewer digits where the device is much faster at it.",
-        {"widget_type": "ComboBox", "choices": list(get_args(Precision))},
+        {"widget_type": "ComboBox", "choices": list(CHOICES["precision"])},
     ),
 }
 
@@ -162,17 +180,15 @@ class ConfigForm(QWidget):
             name: _widget(name, how, getattr(self._base, name)) for name, how in FIELDS.items()
         }
         self._shown = self._raw()
-        self._container = Container(widgets=list(self._widgets.values()), labels=True)
-        self._container.margins = (0, 0, 0, 0)
-        self._container.changed.connect(self._edited)
+        for widget in self._widgets.values():
+            widget.changed.connect(self._edited)
         self.reset_button = QPushButton("Reset to preset")
         self.reset_button.setObjectName("reset_button")
         self.reset_button.setToolTip("Put every advanced setting back to what the preset says.")
         self.reset_button.clicked.connect(self._reset)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._container.native)
-        layout.addWidget(self.reset_button)
+        layout = pieces.form(*((w.label, w.native) for w in self._widgets.values()))
+        layout.addRow(self.reset_button)
+        self.setLayout(layout)
 
     def value(self) -> TrainingConfig:
         """Return the configuration as it stands.
@@ -192,12 +208,12 @@ class ConfigForm(QWidget):
     def setValue(self, config: TrainingConfig) -> None:
         """Show a configuration."""
         self._base = config
-        with self._container.changed.blocked():
-            for name, how in FIELDS.items():
-                value = how.show(getattr(config, name))
+        for name, how in FIELDS.items():
+            widget, value = self._widgets[name], how.show(getattr(config, name))
+            with widget.changed.blocked():
                 if name == "device":
-                    _offer(self._widgets[name], value)
-                self._widgets[name].value = value
+                    _offer(widget, value)
+                widget.value = value
         self._shown = self._raw()
         self.valueChanged.emit()
 
@@ -227,7 +243,7 @@ def _widget(name: str, how: Field, value: Any) -> ValueWidget[Any]:
     return widget
 
 
-def _offer(combo: Any, device: str | None) -> None:
+def _offer(combo: Any, device: str) -> None:
     """Add a device that is not among the choices, for example the second GPU."""
     if device not in combo.choices:
         combo.choices = [*FIELDS["device"].options["choices"], (device, device)]

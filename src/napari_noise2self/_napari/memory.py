@@ -12,7 +12,7 @@ from ..core.config import TrainingConfig
 from ..core.errors import ConfigError
 from . import settings
 from .durations import expected, in_words, kind_of_step
-from .panel import Panel
+from .panel import PRESET_LABELS, Panel
 from .plan import Plan
 
 
@@ -70,7 +70,7 @@ class Memory(QObject):
         panel, remembered = self._panel, self.remembered
         panel.preset_combo.setCurrentIndex(panel.preset_combo.findData(remembered.preset))
         panel.form.setValue(remembered.config())
-        panel.form.reset_button.setEnabled(bool(remembered.changes))
+        self._mark_changes()
         panel.output_combo.setCurrentIndex(panel.output_combo.findData(remembered.output))
         panel.denoise_after_check.setChecked(remembered.denoise_after)
         panel.preview_check.setChecked(remembered.preview)
@@ -88,8 +88,17 @@ class Memory(QObject):
             self.changed.emit()  # whoever plans a training will say what is wrong
             return
         self.keep(changes=settings.changes_from_preset(config, self.remembered.preset))
-        self._panel.form.reset_button.setEnabled(bool(self.remembered.changes))
+        self._mark_changes()
         self.changed.emit()
+
+    def _mark_changes(self) -> None:
+        """Say in the preset's name that advanced settings differ from it."""
+        changed = bool(self.remembered.changes)
+        self._panel.form.reset_button.setEnabled(changed)
+        combo = self._panel.preset_combo
+        for index in range(combo.count()):
+            mark = ", changed" if changed and index == combo.currentIndex() else ""
+            combo.setItemText(index, PRESET_LABELS[combo.itemData(index)] + mark)
 
     def _controls_changed(self, _: Any = None) -> None:
         panel = self._panel

@@ -17,7 +17,7 @@ OUTPUT_LABELS = {"best": "Best", "j-invariant": "Strict"}
 PAIR_LABELS = {"noise2noise": "noisy", "noise2clean": "clean"}
 TARGET_LABELS = {
     "layer": "the layer above",
-    "selected": "layers selected in the list",
+    "selected": "selected layers",
     "all": "all open images",
 }
 
@@ -61,7 +61,7 @@ class Panel:
         rows.addWidget(self.loss_plot)
         rows.addLayout(row((self.preview_check, 1), (self.denoise_after_check, 1)))
         rows.addWidget(line())
-        rows.addLayout(form(("Apply to", self.target_combo), ("Output", self.output_combo)))
+        rows.addLayout(form(("Apply to", _beside((self.target_combo, 3), (self.output_combo, 1)))))
         rows.addWidget(self.denoise_button)
         rows.addWidget(line())
         rows.addWidget(self.model_label)
@@ -99,10 +99,7 @@ class Panel:
             "Noisy: a second recording like the first. Clean: one with hardly any noise, for "
             "example a long exposure.",
         )
-        self._pair = QWidget()
-        side_by_side = row((self.pair_combo, 3), (self.pair_kind_combo, 1))
-        side_by_side.setContentsMargins(0, 0, 0, 0)
-        self._pair.setLayout(side_by_side)
+        self._pair = _beside((self.pair_combo, 3), (self.pair_kind_combo, 1))
 
     def _make_training(self) -> None:
         self.preset_combo = combo(
@@ -165,3 +162,12 @@ class Panel:
         self.form.setVisible(shown)
         arrow = Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow
         self.advanced_button.setArrowType(arrow)
+
+
+def _beside(*widgets: tuple[QWidget, int]) -> QWidget:
+    """Return widgets side by side as one, for a row of a form."""
+    both = QWidget()
+    layout = row(*widgets)
+    layout.setContentsMargins(0, 0, 0, 0)
+    both.setLayout(layout)
+    return both

@@ -120,6 +120,7 @@ class LossPlot(QWidget):
         line = curves.baseline if steps else None
         ends = [(min(steps), line), (max(steps), line)] if line is not None else []
         self._baseline.setData(*_columns(ends))
+        self._canvas.setXRange(0, max([10, *steps]), padding=0.04)
         self.setVisible(bool(steps))
 
     def set_colours(self, *, background: str, text: str) -> None:
