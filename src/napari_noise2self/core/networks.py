@@ -193,10 +193,12 @@ class UNet(nn.Module):
 
 
 class DnCNN(nn.Module):
-    """A plain chain of convolutions that learns the noise and takes it off.
+    """A plain chain of convolutions that learns the correction of a Gaussian smoothing.
 
-    Without the batch normalization of the paper, whose running statistics do
-    not fit averaged weights.
+    The paper corrects the image itself; but a network trained on hidden pixels
+    alone then hands the visible ones through, noise and all. Nor is there the
+    paper's batch normalization, whose running statistics do not fit averaged
+    weights.
 
     Parameters
     ----------
@@ -220,6 +222,7 @@ class DnCNN(nn.Module):
         self.divisor = (1,) * ndim
         self.halo = (layers - 1,) * ndim  # the last convolution is 1 x 1
         self.values_per_pixel = 3 * width
+        self.smooth = Smooth()
         self.layers = nn.ModuleList(
             _conv(ndim, channels if layer == 0 else width, width) for layer in range(layers - 1)
         )
@@ -232,7 +235,7 @@ class DnCNN(nn.Module):
         features = x
         for layer in self.layers:
             features = F.leaky_relu(layer(features), SLOPE)
-        output: Tensor = x + self.last(features).float()
+        output: Tensor = self.smooth(x) + self.last(features).float()
         return output
 
 
