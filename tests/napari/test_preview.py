@@ -7,6 +7,7 @@ import numpy as np
 
 from napari_noise2self._napari import preview
 from napari_noise2self._napari.preview import (
+    INTERVAL,
     LARGEST,
     OVERDRAFT,
     SHARE,
@@ -92,25 +93,34 @@ def test_previews_cost_less_than_a_tenth_of_the_time() -> None:
     while now < 600:
         now += 0.2  # a step
         if pace.due(now, moved=True):  # the user never stops panning
-            pace.spent(0.7)
             spent += 0.7
             now += 0.7
+            pace.spent(0.7, now)
     assert spent / now < 0.1
 
 
 def test_moving_on_is_answered_sooner_than_waiting() -> None:
     pace = Pace(0.0)
     assert pace.due(0.0, moved=False)
-    pace.spent(0.3)
-    assert not pace.due(0.1, moved=False)
-    assert pace.due(0.1, moved=True)
-    assert pace.due(0.3 / SHARE, moved=False)
-    pace.spent(OVERDRAFT + 0.1)
-    assert not pace.due(0.3 / SHARE, moved=True)
+    pace.spent(0.3, 0.3)
+    assert not pace.due(1.0, moved=False)
+    assert pace.due(1.0, moved=True)
+    assert pace.due(0.3 / SHARE + 0.1, moved=False)
+    pace.spent(OVERDRAFT + 0.1, 10.0)
+    assert not pace.due(10.1, moved=True)
+
+
+def test_even_the_fastest_device_lets_the_window_breathe() -> None:
+    pace = Pace(0.0)
+    assert pace.due(0.0, moved=True)
+    pace.spent(0.0, 0.0)
+    assert not pace.due(INTERVAL / 2, moved=True)
+    assert pace.due(INTERVAL, moved=True)
 
 
 def test_the_window_grows_with_the_speed_and_has_its_limits() -> None:
     assert affordable_pixels(1.0, 2**16) == SMALLEST
     assert affordable_pixels(1e12, 2**16) == LARGEST
+    assert affordable_pixels(1e12, 2**16, 2**20) == 2**20
     steady = 2**16
     assert affordable_pixels(steady / preview.SECONDS * 1.2, steady) == steady

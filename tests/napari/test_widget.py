@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
+from napari_noise2self import api
 from napari_noise2self._napari.controls import State
 from napari_noise2self._napari.layers import METADATA_KEY
 from napari_noise2self._napari.widget import DenoiseWidget
-from napari_noise2self.core.config import TrainingConfig
+from napari_noise2self.core.config import Progress, TrainingConfig
 
 Dock = Callable[..., DenoiseWidget]
 LONG = 60_000
@@ -130,6 +132,36 @@ def test_a_training_that_comes_to_its_end_is_followed_by_denoise(
     with qtbot.waitSignals([dock.training_finished, dock.denoising_finished], timeout=LONG):
         press(qtbot, dock.panel.train_button)
     assert names(viewer) == ["cells", "cells denoised"]
+    words = dock.panel.state_label.text()
+    assert "6 steps" in words
+    assert '"cells denoised" is ready' in words
+
+
+def test_a_training_stopped_before_its_first_step_leaves_the_model_of_before(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    noisy: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_step_yet(*_: Any, **__: Any) -> Iterator[Progress]:
+        while True:
+            time.sleep(0.01)
+            yield Progress(stage="train", step=0, steps=10, seconds=0.0)
+
+    viewer.add_image(noisy, name="cells")
+    dock = make_dock()
+    train(qtbot, dock)
+    before = dock.denoiser
+    viewer.add_image(noisy, name="other")
+    monkeypatch.setattr(api, "train", no_step_yet)
+    dock.train()
+    qtbot.waitUntil(lambda: dock.denoiser is not before, timeout=LONG)
+    with qtbot.waitSignal(dock.training_finished, timeout=LONG):
+        dock.stop()
+    assert dock.denoiser is before
+    assert dock.state is State.READY
+    assert "before the first step" in dock.panel.state_label.text()
 
 
 def test_stop_keeps_the_best_and_continue_goes_on(

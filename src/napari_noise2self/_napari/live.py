@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
 from .layers import METADATA_KEY, Source, pixels_for_display, result_name
-from .preview import SMALLEST, Preview, Requests, affordable_pixels
+from .preview import LARGEST, SMALLEST, Preview, Requests, affordable_pixels
 from .view import moved_translate, window_shown
 
 SETTLE = 60
@@ -35,6 +35,7 @@ class LivePreview(QObject):
         self._source: Source | None = None
         self._requests = Requests()
         self._limit = SMALLEST * 4
+        self.largest = LARGEST
         self._wanted = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -103,7 +104,7 @@ class LivePreview(QObject):
             if not np.array_equal(self._layer.translate, translate):
                 self._layer.translate = translate
             self._layer.data = data
-        self._limit = affordable_pixels(preview.pixels_per_second, self._limit)
+        self._limit = affordable_pixels(preview.pixels_per_second, self._limit, self.largest)
         self._ask()
         return True
 

@@ -20,7 +20,13 @@ from numpy.typing import NDArray
 from ..core.config import Progress
 
 LARGEST = 2**18
-"""Most pixels of one preview: a quarter of a megapixel."""
+"""Most pixels of one preview on a CPU: a quarter of a megapixel."""
+
+LARGEST_ON_GPU = 2**20
+"""Most pixels of one preview on a GPU; more would not fit on the screen."""
+
+INTERVAL = 0.3
+"""Least seconds between two previews: each keeps the GUI thread busy for a moment."""
 
 SMALLEST = 128**2
 """Fewest pixels that are worth looking at."""
@@ -109,16 +115,19 @@ class Pace:
     def __init__(self, now: float) -> None:
         self._balance = OVERDRAFT
         self._at = now
+        self._last = -INTERVAL
 
     def due(self, now: float, *, moved: bool) -> bool:
         """Whether to make a preview now."""
         self._balance = min(OVERDRAFT, self._balance + SHARE * (now - self._at))
         self._at = now
-        return self._balance >= (0.0 if moved else OVERDRAFT)
+        rested = now - self._last >= INTERVAL
+        return rested and self._balance >= (0.0 if moved else OVERDRAFT)
 
-    def spent(self, seconds: float) -> None:
-        """Book what a preview took."""
+    def spent(self, seconds: float, now: float) -> None:
+        """Book what a preview took that is ready now."""
         self._balance -= seconds
+        self._last = now
 
 
 def with_previews(
@@ -161,7 +170,7 @@ def with_previews(
             begin = time.monotonic()
             data = _predict(denoiser, array, axes, window)
             seconds = time.monotonic() - begin
-            pace.spent(seconds)
+            pace.spent(seconds, begin + seconds)
             pixels = np.prod([s.stop - s.start for s in window.read])
             yield Preview(window, data, event.step, float(pixels / max(seconds, 1e-6)))
 
@@ -172,7 +181,7 @@ def _predict(denoiser: Any, array: Any, axes: str, window: Window) -> NDArray[np
     return np.ascontiguousarray(shown, dtype=np.float32)
 
 
-def affordable_pixels(pixels_per_second: float, before: int) -> int:
+def affordable_pixels(pixels_per_second: float, before: int, largest: int = LARGEST) -> int:
     """Return how large the next window may be; steady, so that it does not flicker."""
-    pixels = int(min(max(pixels_per_second * SECONDS, SMALLEST), LARGEST))
+    pixels = int(min(max(pixels_per_second * SECONDS, SMALLEST), largest))
     return pixels if not 0.6 < pixels / before < 1.6 else before

@@ -22,7 +22,7 @@ from .model_files import key_of
 from .outputs import fits_in_memory
 from .panel import Panel
 from .plan import Plan
-from .preview import Preview
+from .preview import LARGEST, LARGEST_ON_GPU, Preview
 from .results import Results
 from .theme import colours
 from .worker import Ended
@@ -50,7 +50,9 @@ class DenoiseWidget(Dock):
         self._state = self._before = State.EMPTY  # what it is doing, and was before that
         self._plan: Plan | None = None  # of the denoiser, where it was trained here
         self._next: Plan | None = None  # of a training that has no denoiser yet
+        self._replaced: tuple[Any, Plan | None, State] = (None, None, State.EMPTY)
         self._results: Results | None = None
+        self._told = ""  # about the training that a Denoise follows
 
         self.panel = panel = Panel(self)
         self.live = LivePreview(napari_viewer, self)
@@ -109,6 +111,7 @@ class DenoiseWidget(Dock):
 
     def denoise(self) -> None:
         """Apply the model to the layers that are chosen under "Apply to"."""
+        self._told = ""
         self._denoise(self._targets())
 
     def save_model(self, path: str | Path) -> None:
@@ -168,10 +171,12 @@ class DenoiseWidget(Dock):
             if not self.live.show(event):
                 self.panel.preview_check.setChecked(False)
         elif isinstance(event, jobs.Made):
+            self._replaced = (self.denoiser, self._plan, self._before)
             self.denoiser = event.denoiser
             self._plan, self._next = self._next, None
         elif isinstance(event, jobs.Computing):
             self.memory.keep(device=event.device)
+            self.live.largest = LARGEST_ON_GPU if event.device.startswith("GPU") else LARGEST
         elif isinstance(event, jobs.Saved):
             self.say(f"The model is saved in {event.path}.")
         elif isinstance(event, jobs.Filling | jobs.Filled) and self._results is not None:
@@ -200,6 +205,7 @@ class DenoiseWidget(Dock):
         if self._before is State.TRAINING:
             self.training_finished.emit()
             if not ended.stopped and self.panel.denoise_after_check.isChecked():
+                self._told = self._message
                 layer = self._plan.layer() if self._plan else None
                 self._denoise([layer] if layer in self.viewer.layers else [])
         elif self._before is State.PREDICTING:
@@ -208,14 +214,15 @@ class DenoiseWidget(Dock):
     def _training_ended(self, ended: Ended) -> None:
         self.live.end()
         if self._next is None and not self.denoiser.trained:
-            self.denoiser = self._plan = None
-            self._state = State.EMPTY
+            self.denoiser, self._plan, self._state = self._replaced
         elif self._next is None:
             self._state = State.STOPPED if ended.stopped or ended.error else State.READY
-        if self._state is State.EMPTY or self._next is not None:
-            self._next = None
-            self.say("Stopped before the first step.")
+            self._tell_training(ended)
             return
+        self._next = None
+        self.say("Stopped before the first step.")
+
+    def _tell_training(self, ended: Ended) -> None:
         assert self._plan is not None
         self.say(words.trained(self.denoiser, stopped=ended.stopped))
         self.memory.keep_pace(self._plan.config, self.denoiser)
@@ -225,7 +232,7 @@ class DenoiseWidget(Dock):
     def _denoising_ended(self) -> None:
         assert self._results is not None
         results, self._results = self._results, None
-        self.say(results.summary())
+        self.say(f"{self._told} {results.summary()}".strip())
         if results.layers:
             self.live.remove()  # the result shows more
 
