@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 import pytest
 
@@ -48,3 +49,22 @@ def test_an_image_keeps_what_is_known_about_it() -> None:
     filled = api.fill_nan(image)
     assert filled.data.tolist() == [[1, 1], [3, 4]]
     assert (filled.axes, filled.scale, filled.name) == ("YX", (0.1, 0.2), "cells")
+
+
+def test_colours_are_not_mixed_up() -> None:
+    image = np.zeros((6, 5, 3))
+    image[:] = 1, 2, 3
+    image[2, 2, 1] = np.nan
+    filled = api.fill_nan(api.Image(image, "YXC")).data
+    assert (filled == [1, 2, 3]).all()
+
+
+@pytest.mark.parametrize("axes", ["TYX", "YXC"])
+def test_a_lazy_image_stays_lazy_and_comes_to_the_same(axes: str) -> None:
+    image = np.random.default_rng(0).random((6, 5, 4))
+    image[1, 1, 1] = image[5, 4, 3] = np.nan
+    lazy = da.from_array(image, chunks=2)
+    filled = api.fill_nan(api.Image(lazy, axes)).data
+    assert isinstance(filled, da.Array)
+    assert np.array_equal(filled.compute(), api.fill_nan(api.Image(image, axes)).data)
+    assert filled[0].dtype == image.dtype

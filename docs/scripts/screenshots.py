@@ -76,7 +76,11 @@ def photograph(viewer: Any, state: str, out: Path) -> None:
         viewer.theme = theme
         run_until(lambda: False, 0.7)
         picture = viewer.screenshot(canvas_only=False, flash=False)
-        image = Image.fromarray(picture).convert("RGB").quantize(COLOURS, dither=0)
+        image = (
+            Image.fromarray(picture)
+            .convert("RGB")
+            .quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=0)
+        )
         image.save(out / f"napari-{state}-{theme}.png", optimize=True)
 
 

@@ -52,7 +52,7 @@ def nan(image: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("spoil", "mend"),
     [
-        (nan, "fill_nan"),
+        (nan, "Layers > Filter > Replace NaN"),
         (lambda image: np.full_like(image, 7), "constant"),
         (lambda image: image[:20, :20], "at least 32"),
     ],

@@ -20,6 +20,14 @@ from .worker import Ended, Job
 
 _log = logging.getLogger(__name__)
 
+MENDS = {
+    "for example with api.fill_nan(image)": (
+        'with "Layers > Filter > Replace NaN and infinite values"'
+    ),
+    "device='cpu'": "the CPU as device, under Advanced",
+}
+"""What error messages advise in Python, and its counterpart here."""
+
 
 class Dock(QWidget):
     """A layer box, a progress bar, a state line, and at most one job.
@@ -76,6 +84,8 @@ class Dock(QWidget):
         """Tell the user, in the dock, as a notification and as a signal."""
         if isinstance(error, Noise2SelfError):
             message = str(error)
+            for python, here in MENDS.items():
+                message = message.replace(python, here)
             show_error(message)
         else:
             message = f"{type(error).__name__}: {error}"

@@ -74,7 +74,7 @@ def read(
     if fill_nan:
         from ..core.repair import fill_nan as filled
 
-        picture = replace(picture, data=filled(picture.data))
+        picture = filled(picture)
     if model is None:
         stack = Stack.of(picture)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, overload
 
+import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
@@ -21,19 +22,21 @@ def fill_nan(image: Any) -> NDArray[Any]: ...
 
 
 def fill_nan(image: Any) -> Any:
-    """Return a copy of `image` in which each NaN or infinite value is its nearest finite pixel.
+    """Return `image` with each NaN or infinite value replaced by its nearest finite pixel.
 
     Parameters
     ----------
     image
-        `Image` or array-like of 2 dimensions or more; the nearest pixel is
-        looked for along the last two axes, and where a whole plane has no finite
-        pixel it becomes zero.
+        `Image` or array-like of 2 dimensions or more. The nearest pixel is looked
+        for within its plane: along Y and X if the image says which axes these
+        are, else along the last two. A plane without a finite pixel becomes zero.
 
     Returns
     -------
-    numpy.ndarray or Image
-        What was given, with its dtype; an `Image` keeps its axes and scale.
+    numpy.ndarray, dask.array.Array or Image
+        What was given, with its dtype: a dask array is filled plane by plane
+        when it is read, anything else is a copy. An `Image` keeps its axes and
+        scale.
 
     Examples
     --------
@@ -41,16 +44,27 @@ def fill_nan(image: Any) -> Any:
     array([[1., 1.],
            [3., 4.]])
     """
-    if isinstance(image, Image):
-        return replace(image, data=fill_nan(image.data))
-    result = np.array(image, order="C")  # so that the planes below are views
+    if not isinstance(image, Image):
+        return _filled(image, (-2, -1))
+    axes = image.axes or "YX"
+    plane = (axes.index("Y") - len(axes), axes.index("X") - len(axes))
+    return replace(image, data=_filled(image.data, plane))
+
+
+def _filled(data: Any, plane: tuple[int, int]) -> Any:
+    if isinstance(data, da.Array):
+        whole = data.rechunk({axis % data.ndim: -1 for axis in plane})
+        return whole.map_blocks(_filled, plane, dtype=data.dtype, meta=whole._meta)
+    result = np.array(data, order="C")
     if result.dtype.kind != "f":
         return result
-    for plane in result.reshape(-1, *result.shape[-2:]):
-        bad = ~np.isfinite(plane)
+    planes = np.moveaxis(result, plane, (-2, -1))
+    for index in np.ndindex(planes.shape[:-2]):
+        pixels = planes[index]  # a view
+        bad = ~np.isfinite(pixels)
         if bad.all():
-            plane[...] = 0
+            pixels[...] = 0
         elif bad.any():
             nearest = distance_transform_edt(bad, return_distances=False, return_indices=True)
-            plane[...] = plane[tuple(nearest)]
+            pixels[...] = pixels[tuple(nearest)]
     return result
