@@ -83,6 +83,13 @@ def test_output_kind_is_handed_on(desk: Path, model: str) -> None:
     np.testing.assert_array_equal(api.read_image("strict.tif").data, expected)
 
 
+def test_disagreement_is_written_as_an_image(desk: Path, model: str) -> None:
+    arguments = ["denoise", "cells.tif", "-m", model, "--output-kind", "disagreement"]
+    assert cli.main([*arguments, "-o", "doubt.tif"]) == 0
+    expected = api.disagreement(api.Denoiser.load(model), api.read_image("cells.tif"))
+    np.testing.assert_array_equal(api.read_image("doubt.tif").data, expected)
+
+
 @pytest.mark.parametrize("name", ["timelapse", "zstack"])
 def test_axes_scale_and_units_are_kept(name: str, desk: Path) -> None:
     size = {"timelapse": {"frames": 2}, "zstack": {"planes": 8}}[name]

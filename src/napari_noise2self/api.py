@@ -10,6 +10,7 @@ from .core.calibrated import Calibration, Trial
 from .core.calibration import calibrate, calibrate_iter
 from .core.config import Progress, TrainingConfig
 from .core.diagnostics import Diagnosis, diagnose, diagnose_iter
+from .core.disagreement import disagreement, disagreement_iter
 from .core.errors import (
     AxesError,
     ConfigError,
@@ -27,6 +28,7 @@ from .core.repair import fill_nan
 from .core.training import train
 from .denoise import denoise, denoise_iter
 from .denoiser import Denoiser
+from .figures_diagnosis import draw_diagnosis
 from .io.images import read_image, write_image
 
 __all__ = [
@@ -54,6 +56,9 @@ __all__ = [
     "denoise_iter",
     "diagnose",
     "diagnose_iter",
+    "disagreement",
+    "disagreement_iter",
+    "draw_diagnosis",
     "fill_nan",
     "inspect_result",
     "read_image",

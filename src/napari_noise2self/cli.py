@@ -233,7 +233,7 @@ def denoise(
     ] = None,
     axes: options.Axes = None,
     fill_nan: options.FillNan = False,
-    output_kind: options.OutputKind = "best",
+    output_kind: options.NetworkOutputKind = "best",
     dtype: options.DType = "float32",
     target: options.Target = None,
     method: options.Method = None,
@@ -272,9 +272,9 @@ def denoise(
             f"--target {target} is the second image of one scene, and there are {len(images)} "
             "images; denoise them one by one, or train once and use --model"
         )
-    if target is not None and output_kind == "j-invariant":
+    if target is not None and output_kind != "best":
         raise ConfigError(
-            "--output-kind j-invariant: a network trained on a pair sees every pixel and has no "
+            f"--output-kind {output_kind}: a network trained on a pair sees every pixel and has no "
             "such output; leave it out, or leave out --target"
         )
     results: list[dict[str, Any]] = []

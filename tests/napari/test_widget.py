@@ -333,6 +333,25 @@ def test_strict_output(qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: 
     np.testing.assert_array_equal(result.data, strict)
 
 
+def test_disagreement_is_a_map_of_its_own_and_no_habit(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: np.ndarray
+) -> None:
+    viewer.add_image(noisy, name="cells", scale=(0.5, 0.5), contrast_limits=(50, 150))
+    dock = make_dock()
+    choices = dock.panel.output_combo
+    choices.setCurrentIndex(choices.findData("disagreement"))
+    dock.panel.denoise_after_check.setChecked(True)
+    with qtbot.waitSignal(dock.denoising_finished, timeout=LONG):
+        dock.train()
+    assert "cells denoised" in viewer.layers, "what follows a training is an image"
+    denoise(qtbot, dock)
+    result = viewer.layers["cells disagreement"]
+    np.testing.assert_array_equal(result.data, api.disagreement(dock.denoiser, noisy))
+    assert tuple(result.scale) == (0.5, 0.5)
+    assert result.contrast_limits != [50, 150], "a difference of estimates is no intensity"
+    assert make_dock().panel.output_combo.currentData() == "best"
+
+
 def test_save_load_and_the_same_result(
     qtbot: Any,
     viewer: ViewerModel,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -120,7 +120,7 @@ def denoising(
     images: Mapping[int, Image],
     denoiser: Any,
     *,
-    output: Output,
+    output: Output | Literal["disagreement"],
     folders: Mapping[int, Path],
 ) -> Generator[Progress | Filling | Filled, None, None]:
     """Apply a denoiser to images, one after the other.
@@ -132,7 +132,8 @@ def denoising(
     denoiser
         A trained one.
     output
-        Which output.
+        Which output; ``"disagreement"`` is by how much several strict ones differ,
+        and is always made in memory.
     folders
         Where to put results that are too large for memory, by key. What is
         finished stays there when the iterator is closed early.
@@ -164,8 +165,21 @@ def denoising(
 
 
 def _one(
-    key: int, image: Image, denoiser: Any, output: Output, folder: Path | None
+    key: int,
+    image: Image,
+    denoiser: Any,
+    output: Output | Literal["disagreement"],
+    folder: Path | None,
 ) -> Generator[Progress | Filling | Filled, None, None]:
+    if output == "disagreement":
+        from .. import api
+
+        result = None
+        for progress in api.disagreement_iter(denoiser, image):
+            yield replace(progress, result=None)
+            result = progress.result
+        yield Filled(key, result)
+        return
     denoiser.see(image)  # before a file is made
     yield from filling(
         key, image, folder, lambda out: denoiser.predict_iter(image, output=output, out=out)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -125,6 +125,12 @@ def source_of(layer: Any, axes: str | None = None) -> Source:
     if layer.rgb:
         del appearance["colormap"], appearance["contrast_limits"], appearance["gamma"]
     return Source(image, appearance, layer.rgb, alpha)
+
+
+def unscaled(source: Source) -> Source:
+    """Return the source of a result whose values are no intensities: same place, own contrast."""
+    kept = set(source.appearance) - {"contrast_limits", "gamma"}
+    return replace(source, appearance={name: source.appearance[name] for name in sorted(kept)})
 
 
 def understood(layer: Any, axes: str) -> str:

@@ -102,8 +102,11 @@ class Memory(QObject):
 
     def _controls_changed(self, _: Any = None) -> None:
         panel = self._panel
+        output = panel.output_combo.currentData()
+        if output == "disagreement":  # a question asked now and then, not a habit
+            output = self.remembered.output
         self.keep(
-            output=panel.output_combo.currentData(),
+            output=output,
             denoise_after=panel.denoise_after_check.isChecked(),
             preview=panel.preview_check.isChecked(),
             advanced=panel.advanced_button.isChecked(),

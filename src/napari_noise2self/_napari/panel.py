@@ -13,7 +13,7 @@ from .pieces import button, combo, form, line, row, text
 from .plot import LossPlot
 
 PRESET_LABELS = {"fast": "Fast", "balanced": "Balanced", "best": "Best"}
-OUTPUT_LABELS = {"best": "Best", "j-invariant": "Strict"}
+OUTPUT_LABELS = {"best": "Best", "j-invariant": "Strict", "disagreement": "Disagreement"}
 PAIR_LABELS = {"noise2noise": "noisy", "noise2clean": "clean"}
 TARGET_LABELS = {
     "layer": "the layer above",
@@ -139,7 +139,9 @@ class Panel:
             "output_combo",
             OUTPUT_LABELS,
             "Best gives the cleanest image.\nStrict computes every pixel from its neighbours "
-            "alone, never from its own value: what theory and error estimates ask for.",
+            "alone, never from its own value: what theory and error estimates ask for.\n"
+            "Disagreement is no image: it shows where three strict results differ, because each "
+            "was computed from other neighbours. Mistrust what is bright.",
         )
         self.denoise_button = button(
             "denoise_button",

@@ -40,7 +40,7 @@ class Results:
         if isinstance(event, Filling):
             self._open[event.key] = event
         else:
-            del self._open[event.key]
+            self._open.pop(event.key, None)
             self._add(event.key, event.data)
 
     def summary(self) -> str:

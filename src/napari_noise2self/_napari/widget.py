@@ -16,6 +16,7 @@ from ..core.errors import ImageError, Noise2SelfError
 from . import dialogs, jobs, words
 from .controls import Situation, State, show
 from .dock import Dock
+from .layers import unscaled
 from .live import LivePreview
 from .memory import Memory
 from .model_files import key_of
@@ -112,7 +113,7 @@ class DenoiseWidget(Dock):
     def denoise(self) -> None:
         """Apply the model to the layers that are chosen under "Apply to"."""
         self._told = ""
-        self._denoise(self._targets())
+        self._denoise(self._targets(), self.panel.output_combo.currentData())
 
     def save_model(self, path: str | Path) -> None:
         """Write the model to a ``.safetensors`` file."""
@@ -133,7 +134,7 @@ class DenoiseWidget(Dock):
         self.say(words.STARTING)
         self.begin(make, name=state.name.lower())
 
-    def _denoise(self, layers: list[Any]) -> None:
+    def _denoise(self, layers: list[Any], output: str) -> None:
         if not self._state.at_rest or self.denoiser is None or not layers:
             return
         try:
@@ -143,14 +144,14 @@ class DenoiseWidget(Dock):
             return
         folders = {}
         for key, source in sources.items():
-            if not fits_in_memory(source.image):
+            if not fits_in_memory(source.image) and output != "disagreement":
                 folder = dialogs.folder_for_result(
                     self, self.memory.remembered.folder, source.image.name
                 )
                 if folder is None:
                     return
                 folders[key] = folder
-        denoiser, output = self.denoiser, self.panel.output_combo.currentData()
+        denoiser = self.denoiser
         if denoiser.method.takes_target:
             output = "best"  # what was trained on a pair has no strict output
         record = {
@@ -158,7 +159,11 @@ class DenoiseWidget(Dock):
             "output": output,
             "key": key_of(denoiser),
         }
-        self._results = Results(self.viewer, sources, record)
+        suffix = "denoised"
+        if output == "disagreement":
+            suffix = output
+            sources = {key: unscaled(source) for key, source in sources.items()}
+        self._results = Results(self.viewer, sources, record, suffix)
         images = {key: source.image for key, source in sources.items()}
         self._start(
             State.PREDICTING,
@@ -207,7 +212,8 @@ class DenoiseWidget(Dock):
             if not ended.stopped and self.panel.denoise_after_check.isChecked():
                 self._told = self._message
                 layer = self._plan.layer() if self._plan else None
-                self._denoise([layer] if layer in self.viewer.layers else [])
+                output = self.memory.remembered.output
+                self._denoise([layer] if layer in self.viewer.layers else [], output)
         elif self._before is State.PREDICTING:
             self.denoising_finished.emit()
 

@@ -133,11 +133,16 @@ Device = Annotated[
         show_default="the fastest there is",
     ),
 ]
-OutputKind = Annotated[
-    Output,
+_OUTPUTS = (
+    "best: the finest result. j-invariant: each pixel estimated without looking at it, "
+    "for statistics that ask for it."
+)
+OutputKind = Annotated[Output, typer.Option(help=_OUTPUTS, rich_help_panel=_RESULT)]
+NetworkOutputKind = Annotated[
+    Literal["best", "j-invariant", "disagreement"],
     typer.Option(
-        help="best: the finest result. j-invariant: each pixel estimated without looking at it, "
-        "for statistics that ask for it.",
+        "--output-kind",
+        help=f"{_OUTPUTS} disagreement: no image, but by how much three such estimates differ.",
         rich_help_panel=_RESULT,
     ),
 ]

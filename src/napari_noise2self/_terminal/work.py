@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ..core.config import Output, Progress, TrainingConfig
 from ..core.errors import ConfigError, ImageFileError, ModelFileError
@@ -109,12 +109,17 @@ def denoised(
     picture: Image,
     screen: Terminal,
     *,
-    output: Output = "best",
+    output: Output | Literal["disagreement"] = "best",
     device: str | None = None,
     kept: Path | None = None,
 ) -> Image:
     """Denoise an image; after Ctrl-C a model that was just trained is in the file `kept`."""
-    events = denoiser.predict_iter(picture, output=output, device=device)
+    if output == "disagreement":
+        from ..core.disagreement import disagreement_iter
+
+        events = disagreement_iter(denoiser, picture, device=device)
+    else:
+        events = denoiser.predict_iter(picture, output=output, device=device)
     outcome = screen.follow(events)
     if outcome.interrupted and kept is not None:
         _keep(denoiser, kept)
