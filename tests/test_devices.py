@@ -17,9 +17,8 @@ from napari_noise2self.core.devices import (
     free_memory,
     is_out_of_memory,
     resolve_device,
-    training_dtype,
 )
-from napari_noise2self.core.errors import ConfigError, DeviceError, DeviceMemoryError
+from napari_noise2self.core.errors import DeviceError, DeviceMemoryError
 
 CPU = torch.device("cpu")
 
@@ -141,12 +140,3 @@ def test_other_errors_pass_as_they_are() -> None:
 def test_a_real_allocation_that_fails_is_out_of_memory() -> None:
     with pytest.raises(DeviceMemoryError), explained(CPU, "use less"):
         torch.empty(2**60, dtype=torch.uint8)
-
-
-def test_volumes_are_trained_on_in_float32_on_a_cpu() -> None:
-    """The weight gradient of torch's bfloat16 Conv3d writes past its memory there."""
-    for precision in ("auto", "float32"):
-        assert training_dtype(CPU, precision, 3) is torch.float32
-    with pytest.raises(ConfigError, match='use precision="auto"'):
-        training_dtype(CPU, "bfloat16", 3)
-    assert training_dtype(CPU, "bfloat16", 2) is torch.bfloat16

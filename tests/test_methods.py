@@ -12,6 +12,7 @@ from torch import Tensor
 from napari_noise2self.core.errors import ConfigError
 from napari_noise2self.core.masks import Grid, donut_fill
 from napari_noise2self.core.methods import (
+    BEST_PASSES,
     METHODS,
     Noise2Clean,
     Noise2Noise,
@@ -67,15 +68,21 @@ def test_a_batch_without_a_counted_pixel_has_no_loss_and_no_nan() -> None:
 
 
 @pytest.mark.parametrize("output", ["best", "j-invariant"])
-@pytest.mark.parametrize("grid", [GRID, Grid((2, 3, 4), (1, 1, 3))])
-def test_the_passes_hide_each_pixel_once(
+@pytest.mark.parametrize("grid", [GRID, Grid((2, 2, 4), (1, 1, 3)), Grid((2, 3, 4), (1, 1, 3))])
+def test_the_passes_hide_each_pixel_at_most_once(
     randomise: Callable[..., None], grid: Grid, output: Any
 ) -> None:
     ndim = len(grid.stride)
     shape = (5, 12, 13)[-ndim:]
     method = Noise2Self(grid)
     passes = method.passes(output)
-    assert sorted(p.offset for p in passes) == sorted(grid.offsets())
+    hidden = [p.offset for p in passes]
+    assert len(set(hidden)) == len(hidden) <= len(grid)
+    assert set(hidden) <= set(grid.offsets())
+    if output == "j-invariant":
+        assert len(passes) == len(grid), "the gather needs every pixel"
+    else:
+        assert len(passes) == min(len(grid), BEST_PASSES)
     assert [p.offset for p in passes] == [p.offset for p in method.passes(output)]
     network = UNet(ndim=ndim, channels=1, width=4, depth=1)
     randomise(network)

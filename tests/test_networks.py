@@ -12,13 +12,29 @@ import torch
 from scipy import ndimage
 
 from napari_noise2self import api
-from napari_noise2self.core.networks import NETWORKS, Smooth, UNet, build_network
+from napari_noise2self.core.networks import NETWORKS, Conv3d, Smooth, UNet, build_network
 
 NAMES = sorted(NETWORKS)
 
 
 def _network(name: str, ndim: int = 2, depth: int = 1, channels: int = 1) -> Any:
     return build_network(name, ndim=ndim, channels=channels, width=4, depth=depth)
+
+
+@pytest.mark.parametrize(("planes", "edge"), [(1, 96), (2, 96), (3, 96), (5, 33), (16, 12)])
+def test_gradients_of_volumes_are_right_in_bfloat16(planes: int, edge: int) -> None:
+    """Where torch's own convolution is wrong, or brings the process down."""
+    torch.manual_seed(0)
+    layer = Conv3d(8, 16, 3, padding=1)
+    x = torch.randn(2, 8, planes, edge, edge, requires_grad=True)
+    weight = torch.randn(2, 16, planes, edge, edge)
+    exact = torch.autograd.grad((layer(x) * weight).sum(), [x, *layer.parameters()])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = layer(x)
+    assert output.dtype is torch.bfloat16
+    rounded = torch.autograd.grad((output.float() * weight).sum(), [x, *layer.parameters()])
+    for a, b in zip(exact, rounded, strict=True):
+        assert (a - b).norm() < 2**-7 * a.norm(), "more than bfloat16's rounding"
 
 
 @pytest.mark.parametrize("name", NAMES)

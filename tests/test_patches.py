@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noise2self.core.axes import Stack
+from napari_noise2self.core.config import TrainingConfig
 from napari_noise2self.core.masks import Grid
 from napari_noise2self.core.normalization import Normalization
 from napari_noise2self.core.patches import (
@@ -245,12 +247,24 @@ def test_held_out_pixels_are_fixed_in_the_image_wherever_the_crop_begins() -> No
 
 @pytest.mark.parametrize(
     ("spatial", "expected"),
-    [((500, 400), (96, 96)), ((50, 400), (50, 96)), ((40, 500, 90), (16, 96, 90))],
+    [
+        ((500, 400), (96, 96)),
+        ((50, 400), (50, 96)),
+        ((40, 500, 50), (16, 64, 50)),
+        ((2, 500, 500), (2, 96, 96)),
+    ],
 )
 def test_a_patch_is_no_larger_than_the_image(
     spatial: tuple[int, ...], expected: tuple[int, ...]
 ) -> None:
-    assert patch_shape(spatial, 96, 16) == expected
+    assert patch_shape(spatial, TrainingConfig()) == expected
+
+
+def test_a_crop_of_a_volume_costs_what_a_step_may() -> None:
+    config = TrainingConfig(patch_size=512, pixels_per_step=100_000)
+    assert math.prod(patch_shape((40, 900, 900), config)) <= 100_000
+    small = replace(config, pixels_per_step=2000)
+    assert patch_shape((40, 900, 900), small) == (16, 32, 32), "no crop is too small for the net"
 
 
 @settings(deadline=None, max_examples=50)

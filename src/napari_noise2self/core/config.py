@@ -69,7 +69,8 @@ class TrainingConfig:
     learning_rate
         Peak learning rate of AdamW.
     patch_size
-        Edge of a training crop along Y and X, in pixels.
+        Edge of a training crop along Y and X, in pixels; less in a volume, whose
+        planes share `pixels_per_step`.
     patch_depth
         Edge of a training crop along Z, in planes, for a 3-D network.
     pixels_per_step

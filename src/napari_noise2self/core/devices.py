@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from .config import Precision
-from .errors import ConfigError, DeviceError, DeviceMemoryError
+from .errors import DeviceError, DeviceMemoryError
 
 
 def resolve_device(name: str | None = None) -> torch.device:
@@ -61,23 +61,6 @@ def describe_device(device: torch.device) -> str:
     if available_devices()[0] == "cpu":
         return "CPU: no GPU found"
     return "CPU: chosen, although a GPU is there"
-
-
-def training_dtype(device: torch.device, precision: Precision, ndim: int) -> torch.dtype:
-    """Return the dtype of the convolutions while training.
-
-    As :func:`compute_dtype`, but for volumes on a CPU: the weight gradient of
-    torch's bfloat16 Conv3d (2.13, oneDNN) writes past its memory when the crop
-    has few planes.
-    """
-    if ndim == 3 and device.type == "cpu":
-        if precision == "bfloat16":
-            raise ConfigError(
-                'precision="bfloat16": volumes cannot be trained on in bfloat16 on a CPU, where '
-                'torch computes wrong gradients; use precision="auto"'
-            )
-        return torch.float32
-    return compute_dtype(device, precision)
 
 
 def compute_dtype(device: torch.device, precision: Precision) -> torch.dtype:

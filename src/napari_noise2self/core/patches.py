@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .axes import Stack
+from .config import MINIMUM_SIZE, TrainingConfig
 from .masks import Grid
 from .normalization import Normalization
 
@@ -24,6 +25,8 @@ RESIDENT_BYTES = 2**30
 """What the data may take on the device, as float32; above it a pool of blocks stands in."""
 POOL_RENEWAL = 4
 """Steps after which one block of the pool makes room for another."""
+EVEN = 16
+"""What the edge of a crop is a multiple of where it is less than asked for."""
 HELD_OUT = 10_000
 """Held-out pixels that a validation looks at, if the image has them."""
 
@@ -79,10 +82,18 @@ class Batch:
     counted: Tensor
 
 
-def patch_shape(spatial: Sequence[int], patch_size: int, patch_depth: int) -> tuple[int, ...]:
-    """Return the extent of a crop: what was asked for, or the image's where that is less."""
-    wanted = (patch_depth, patch_size, patch_size)[-len(spatial) :]
-    return tuple(min(w, n) for w, n in zip(wanted, spatial, strict=True))
+def patch_shape(spatial: Sequence[int], config: TrainingConfig) -> tuple[int, ...]:
+    """Return the extent of a crop: what was asked for, or the image's where that is less.
+
+    In a volume the planes of a crop share `pixels_per_step`, so that a step costs
+    what it costs in a plane.
+    """
+    edge = config.patch_size
+    depth = [min(config.patch_depth, planes) for planes in spatial[:-2]]
+    if depth:
+        fair = math.isqrt(config.pixels_per_step // depth[0]) // EVEN * EVEN
+        edge = min(edge, max(fair, MINIMUM_SIZE))
+    return (*depth, *(min(edge, n) for n in spatial[-2:]))
 
 
 def window_at(origin: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .axes import Image, Stack
 from .config import Progress, TrainingConfig
-from .devices import autocast, explained, resolve_device, training_dtype
+from .devices import autocast, compute_dtype, explained, resolve_device
 from .errors import ConfigError, ModelMismatchError
 from .masks import Grid, donut_fill
 from .methods import METHODS, masked_mse
@@ -145,7 +145,7 @@ class Loop:
         self, model: Model, stacks: list[Stack], config: TrainingConfig, device: torch.device
     ) -> None:
         self.model, self.stacks, self.config, self.device = model, stacks, config, device
-        self.dtype = training_dtype(device, config.precision, model.ndim)
+        self.dtype = compute_dtype(device, config.precision)
         self.grid = model.method.grid
         self.started = time.perf_counter()
         model.network.to(device)
@@ -207,7 +207,7 @@ class Loop:
         """Lay the data on the device, and the windows of the held-out pixels beside them."""
         seed = self.state.seed
         first = self.stacks[0]
-        patch = patch_shape(first.spatial, self.config.patch_size, self.config.patch_depth)
+        patch = patch_shape(first.spatial, self.config)
         held_out = HeldOut.seeded(self.grid, patch, seed)
         self.count = max(1, self.config.pixels_per_step // math.prod(patch))
         normalization = self.model.normalization
