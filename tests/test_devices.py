@@ -17,6 +17,7 @@ from napari_noise2self.core.devices import (
     free_memory,
     is_out_of_memory,
     resolve_device,
+    same_device,
 )
 from napari_noise2self.core.errors import DeviceError, DeviceMemoryError
 
@@ -128,6 +129,14 @@ def test_out_of_memory_becomes_an_error_with_a_mend() -> None:
         fail()
     assert not isinstance(raised.value, RuntimeError)
     assert kept[0]() is None
+
+
+def test_a_device_without_a_number_is_the_first_of_its_kind() -> None:
+    device = torch.device
+    assert same_device(device("cuda"), device("cuda:0"))
+    assert same_device(device("mps:0"), device("mps"))
+    assert not same_device(device("cuda:1"), device("cuda"))
+    assert not same_device(device("cpu"), device("cuda"))
 
 
 def test_other_errors_pass_as_they_are() -> None:

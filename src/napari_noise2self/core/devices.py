@@ -52,6 +52,11 @@ def available_devices() -> list[str]:
     return [*names, "cpu"]
 
 
+def same_device(one: torch.device, other: torch.device) -> bool:
+    """Whether two names mean one device: tensors on "cuda" say "cuda:0", on "mps" "mps:0"."""
+    return one.type == other.type and (one.index or 0) == (other.index or 0)
+
+
 def describe_device(device: torch.device) -> str:
     """Say what `device` is and, for the CPU, why it is not a GPU."""
     if device.type == "cuda":

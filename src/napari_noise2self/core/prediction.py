@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from .axes import Stack
 from .config import Output, Progress
-from .devices import autocast, compute_dtype, free_memory, is_out_of_memory, resolve_device
+from .devices import (
+    autocast,
+    compute_dtype,
+    free_memory,
+    is_out_of_memory,
+    resolve_device,
+    same_device,
+)
 from .errors import ConfigError, DeviceMemoryError, ImageError, NotTrainedError
 from .methods import Pass
 from .model import Model
@@ -161,7 +168,9 @@ class _Work:
     ) -> None:
         self.model, self.stack, self.output, self.device = model, stack, output, device
         self.network: Any = model.network
-        if model.device != device:  # a copy: the model's own weights stay where they are
+        if not same_device(
+            model.device, device
+        ):  # a copy: the model's own weights stay where they are
             self.network = copy.deepcopy(model.network).to(device)
         self.dtype = compute_dtype(device, model.config.precision)
         # A stack thinner than the stride has no pixel in the J-sets that begin beyond it.
