@@ -168,9 +168,7 @@ class _Work:
     ) -> None:
         self.model, self.stack, self.output, self.device = model, stack, output, device
         self.network: Any = model.network
-        if not same_device(
-            model.device, device
-        ):  # a copy: the model's own weights stay where they are
+        if not same_device(model.device, device):  # the model's own weights stay where they are
             self.network = copy.deepcopy(model.network).to(device)
         self.dtype = compute_dtype(device, model.config.precision)
         # A stack thinner than the stride has no pixel in the J-sets that begin beyond it.
