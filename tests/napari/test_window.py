@@ -127,7 +127,9 @@ def test_the_dock_opens_at_once_and_leaves_the_canvas_its_place(window: Any, qtb
     qtbot.wait(200)
     assert seconds < 2, "0.5 on an idle computer"
     assert window.window._qt_viewer.canvas.native.width() >= 500
-    assert widget.findChild(QScrollArea).verticalScrollBar().maximum() == 0, "all is in view"
+    area = widget.findChild(QScrollArea)
+    assert area.verticalScrollBar().maximum() == 0, "all is in view"
+    assert area.widget().width() <= area.viewport().width(), "nothing is cut off at the right"
     main = window.window._qt_window
     assert (main.width(), main.height()) == (1280, 720)
 

@@ -16,9 +16,9 @@ PRESET_LABELS = {"fast": "Fast", "balanced": "Balanced", "best": "Best"}
 OUTPUT_LABELS = {"best": "Best", "j-invariant": "Strict", "disagreement": "Disagreement"}
 PAIR_LABELS = {"noise2noise": "noisy", "noise2clean": "clean"}
 TARGET_LABELS = {
-    "layer": "the layer above",
-    "selected": "selected layers",
-    "all": "all open images",
+    "layer": "this layer",
+    "selected": "selected",
+    "all": "all open",
 }
 
 
@@ -61,7 +61,7 @@ class Panel:
         rows.addWidget(self.loss_plot)
         rows.addLayout(row((self.preview_check, 1), (self.denoise_after_check, 1)))
         rows.addWidget(line())
-        rows.addLayout(form(("Apply to", _beside((self.target_combo, 3), (self.output_combo, 1)))))
+        rows.addLayout(form(("Apply to", _beside((self.target_combo, 3), (self.output_combo, 4)))))
         rows.addWidget(self.denoise_button)
         rows.addWidget(line())
         rows.addWidget(self.model_label)

@@ -54,6 +54,10 @@ def combo(name: str, labels: Mapping[str, str], tooltip: str) -> QComboBox:
     for key, label in labels.items():
         box.addItem(label, key)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    # A long choice must not widen the dock beyond the window; the open list shows it whole.
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(4)
+    box.view().setMinimumWidth(box.view().sizeHintForColumn(0) + 24)
     return box
 
 
@@ -109,6 +113,7 @@ def form(*rows: tuple[str, QWidget]) -> QFormLayout:
     """Return labelled widgets below one another."""
     layout = QFormLayout()
     layout.setContentsMargins(0, 0, 0, 0)
+    layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
     for label, widget in rows:
         layout.addRow(label, widget)
         layout.labelForField(widget).setMinimumWidth(LABEL_WIDTH)
