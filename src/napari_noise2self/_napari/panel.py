@@ -61,7 +61,7 @@ class Panel:
         rows.addWidget(self.loss_plot)
         rows.addLayout(row((self.preview_check, 1), (self.denoise_after_check, 1)))
         rows.addWidget(line())
-        rows.addLayout(form(("Apply to", _beside((self.target_combo, 3), (self.output_combo, 4)))))
+        rows.addLayout(form(("Apply to", _beside((self.target_combo, 6), (self.output_combo, 7)))))
         rows.addWidget(self.denoise_button)
         rows.addWidget(line())
         rows.addWidget(self.model_label)
