@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "figures_diagnosis": {"core", "figures"},
     "denoiser": CORE_AND_IO,
     "denoise": {"denoiser", *CORE_AND_IO},
-    "api": {"denoise", "denoiser", *CORE_AND_IO},
+    "api": {"denoise", "denoiser", "figures_diagnosis", *CORE_AND_IO},
     "_terminal": {"_terminal", "api", *CORE_AND_IO, *BESIDE_CORE},
     "cli": {"_terminal", "api", *CORE_AND_IO, *BESIDE_CORE},
     "_napari": {"_napari", "api", *CORE_AND_IO, *BESIDE_CORE},
