@@ -175,9 +175,10 @@ def _one(
         from .. import api
 
         result = None
-        for progress in api.disagreement_iter(denoiser, image):
-            yield replace(progress, result=None)
-            result = progress.result
+        with closing(api.disagreement_iter(denoiser, image)) as events:
+            for progress in events:
+                yield replace(progress, result=None)
+                result = progress.result
         yield Filled(key, result)
         return
     denoiser.see(image)  # before a file is made

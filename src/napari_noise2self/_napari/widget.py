@@ -142,6 +142,9 @@ class DenoiseWidget(Dock):
         except Noise2SelfError as error:
             self.fail(error)
             return
+        denoiser = self.denoiser
+        if denoiser.method.takes_target:
+            output = "best"  # what was trained on a pair has no strict output
         folders = {}
         for key, source in sources.items():
             if not fits_in_memory(source.image) and output != "disagreement":
@@ -151,9 +154,6 @@ class DenoiseWidget(Dock):
                 if folder is None:
                     return
                 folders[key] = folder
-        denoiser = self.denoiser
-        if denoiser.method.takes_target:
-            output = "best"  # what was trained on a pair has no strict output
         record = {
             "model": denoiser.record.to_dict(),
             "output": output,
