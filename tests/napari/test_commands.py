@@ -6,7 +6,7 @@ import dask.array as da
 import numpy as np
 from napari.components import ViewerModel
 
-from napari_noise2self._napari.commands import fill_selected_layer
+from napari_noise2self._napari.filling import fill_selected_layer
 
 
 def test_gaps_are_filled_in_a_new_layer_that_lies_and_looks_the_same(

@@ -44,10 +44,9 @@ def trained(denoiser: Any, *, stopped: bool) -> str:
     """Say how a training ended."""
     record = denoiser.record
     how = "Stopped" if stopped else "Trained"
-    text = (
-        f"{how} after {record.steps} steps ({in_words(record.seconds)}); "
-        f"the weights of step {record.best_step} are kept."
-    )
+    text = f"{how} after {record.steps} steps, {in_words(record.seconds)}."
+    if record.best_step < record.steps:
+        text += f" The weights of step {record.best_step} are kept: the best."
     if record.validation_loss >= record.baseline_loss:
         text += (
             " They are no better than an average of the neighbours: train for longer, or on a "

@@ -175,5 +175,5 @@ def advise(
     how = f", hiding {' x '.join(map(str, correlation.footprint))} pixels"
     return "network", (
         f"a network suits{how if max(correlation.footprint) > 1 else ''}: there are "
-        f"{pixels:,} pixels to learn from, and structure stands at {snr:.0f} dB from the noise"
+        f"{pixels:,} pixels to learn from, at a signal-to-noise ratio of {snr:.0f} dB"
     )
