@@ -1,0 +1,40 @@
+"""What the layer menu does with a layer that has NaN in it: fill the gaps.
+
+Apart from the other commands, since it takes dask, which the dock can open without.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import dask.array as da
+import napari
+
+from ..core.repair import fill_nan
+from .layers import result_name, source_of
+
+
+def fill_selected_layer(viewer: napari.viewer.Viewer) -> None:
+    """Add a copy of the active image layer without NaN and infinite values.
+
+    It is filled plane by plane as it is looked at or trained on, so that a long
+    stack makes nobody wait.
+
+    Parameters
+    ----------
+    viewer
+        The viewer, which napari hands in.
+    """
+    source = source_of(viewer.layers.selection.active)
+    image = source.image
+    assert image.axes is not None
+    if not isinstance(image.data, da.Array):
+        chunks = [-1 if letter in "YX" else 1 for letter in image.axes]
+        image = replace(image, data=da.from_array(image.data, chunks=chunks))
+    taken = {layer.name for layer in viewer.layers}
+    viewer.add_image(
+        fill_nan(image).data,
+        name=result_name(image.name, taken, suffix="filled"),
+        rgb=source.rgb,
+        **source.appearance,
+    )
