@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import tempfile
 import time
 import weakref
 from collections import defaultdict
@@ -26,8 +25,8 @@ from typing import Any
 
 import napari
 import psutil
+from _window import own_settings, settle
 from napari.components import ViewerModel
-from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
 
 from napari_noise2self import samples
@@ -46,9 +45,7 @@ def main() -> None:
     control.add_argument("--layers-only", action="store_true", help="neither dock nor training")
     control.add_argument("--headless", action="store_true", help="no window")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        scope = QSettings.Scope.UserScope
-        QSettings.setPath(QSettings.Format.IniFormat, scope, folder)
+    with own_settings():
         print(json.dumps(measure(options), indent=2))
 
 
@@ -121,14 +118,6 @@ def layers_only(viewer: Any, app: Any, options: argparse.Namespace) -> Made:
     settle(app, 0.5)
     viewer.layers.clear()
     return [("noisy pixels", weakref.ref(data))]
-
-
-def settle(app: Any, seconds: float) -> None:
-    """Run the event loop for a while."""
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        app.processEvents()
-        time.sleep(0.001)
 
 
 if __name__ == "__main__":

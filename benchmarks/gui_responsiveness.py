@@ -15,14 +15,14 @@ import json
 import os
 import platform
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from typing import Any
 
 import napari
 import numpy as np
-from qtpy.QtCore import QSettings, Qt, QTimer
+from _window import own_settings, settle
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 TICK = 0.010
@@ -35,9 +35,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="edge of the image in pixels")
     parser.add_argument("--no-preview", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        scope = QSettings.Scope.UserScope
-        QSettings.setPath(QSettings.Format.IniFormat, scope, folder)
+    with own_settings():
         print(json.dumps(measure(options), indent=2))
 
 
@@ -109,14 +107,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "steps_per_second": round((last_step - first_step) / (ended - begun), 3),
         "stopped_after_s": round(stopped - ended, 2),
     }
-
-
-def settle(app: Any, seconds: float) -> None:
-    """Run the event loop for a while."""
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        app.processEvents()
-        time.sleep(0.0005)
 
 
 def gaps(at: np.ndarray, begin: float, end: float) -> dict[str, float]:

@@ -80,6 +80,37 @@ def test_calibrate_takes_hole_output_and_dtype() -> None:
     np.testing.assert_allclose(written, strict, atol=0.51)
 
 
+def test_a_calibrated_filter_is_kept_and_applied(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = "filter.safetensors"
+    calibrate = ["calibrate", "first.tif", "--family", "median", "--model", kept]
+    assert cli.main([*calibrate, "--json"]) == 0
+    assert facts(capsys)["model"] == kept
+    assert cli.main(["info", kept]) == 0
+    out = capsys.readouterr().out
+    assert "median, calibrated on axes YX" in out
+    assert "<- lowest" in out
+    assert cli.main(["denoise", "second.tif", "--model", kept, "-o", "clean.tif"]) == 0
+    expected = api.calibrate(api.read_image("first.tif"), "median")
+    clean = np.asarray(api.read_image("clean.tif").data)
+    np.testing.assert_array_equal(clean, expected.denoise(api.read_image("second.tif")))
+
+
+def test_where_a_filter_cannot_be_kept_nothing_is_tried(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["calibrate", "first.tif", "--model", "nowhere/filter.safetensors"]) == 1
+    out, err = capsys.readouterr()
+    assert "nowhere" in err
+    assert not out
+
+
+def test_a_filter_has_no_disagreement(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["calibrate", "first.tif", "--model", "filter.safetensors"]) == 0
+    arguments = ["denoise", "first.tif", "--model", "filter.safetensors", "-o", "clean.tif"]
+    assert cli.main([*arguments, "--output-kind", "disagreement"]) == 2
+    assert "leave it out" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "mend"),
     [

@@ -29,6 +29,7 @@ from .core.training import train
 from .denoise import denoise, denoise_iter
 from .denoiser import Denoiser
 from .figures_diagnosis import draw_diagnosis
+from .io.calibrations import read_calibration, write_calibration
 from .io.images import read_image, write_image
 
 __all__ = [
@@ -61,7 +62,9 @@ __all__ = [
     "draw_diagnosis",
     "fill_nan",
     "inspect_result",
+    "read_calibration",
     "read_image",
     "train",
+    "write_calibration",
     "write_image",
 ]

@@ -227,7 +227,7 @@ def denoise(
             "--model",
             "-m",
             metavar="MODEL",
-            help="Model from the verb train.",
+            help="Model from the verb train, or from calibrate.",
             show_default="train on each image itself",
         ),
     ] = None,
@@ -283,7 +283,7 @@ def denoise(
         from . import api
         from .io.images import check_writable
 
-        loaded = None if model is None else api.Denoiser.load(model)
+        loaded = None if model is None else work.load(model)
         for image, written in zip(images, targets, strict=True):
             facts: dict[str, Any] = {"image": str(image), "output": str(written)}
             results.append(facts)
@@ -336,6 +336,16 @@ def calibrate(
             show_default="none is written",
         ),
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="FILE",
+            help="File for the calibrated filter (.safetensors), for denoise --model.",
+            show_default="none is written",
+        ),
+    ] = None,
     axes: options.Axes = None,
     fill_nan: options.FillNan = False,
     footprint: options.Footprint = None,
@@ -356,10 +366,15 @@ def calibrate(
     with terminal(quiet=quiet) as screen:
         target = None if output is None else work.targets([image], output)[0]
         from . import api
+        from .io.models import check_model_target
 
+        if model is not None:
+            check_model_target(model)
         picture = work.read(image, axes, fill_nan, screen)
         trials = api.calibrate_iter(picture, family, footprint=hole, seed=seed or 0)
         found = work.finished(screen, trials)
+        if model is not None:
+            api.write_calibration(model, found)
         if target is not None:
             clean = work.finished(screen, found.denoise_iter(picture, output=output_kind))
             pixels = picture.data.dtype if dtype == "same" else dtype
@@ -372,9 +387,10 @@ def calibrate(
         "footprint": list(found.footprint),
         "trials": [{"parameters": t.parameters, "loss": t.loss} for t in found.trials],
         "output": None if target is None else str(target),
+        "model": None if model is None else str(model),
         "notices": screen.notices,
     }
-    last = "" if target is None else f"\n{target}"
+    last = "".join(f"\n{path}" for path in (target, model) if path is not None)
     report(facts, f"{family}\n{work.curve(found)}{last}", as_json=as_json, quiet=quiet)
 
 

@@ -234,7 +234,7 @@ class Denoiser(Model):
         'YX'
         """
         tensors, header = self.to_state()
-        write_model(path, tensors, header)
+        write_model(path, tensors, {"kind": "network", **header})
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Self:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,14 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QProgressBar, QWidget
 
+from napari_noise2self._napari import model_files
 from napari_noise2self._napari.calibrate import FAMILY_LABELS, CalibrateWidget, State
 from napari_noise2self._napari.calibration_plot import CalibrationPlot, marks
 from napari_noise2self._napari.layers import METADATA_KEY
 from napari_noise2self.core.calibration import calibrate
 from napari_noise2self.core.classical import FAMILIES
 from napari_noise2self.core.config import FAMILY
+from napari_noise2self.io.calibrations import read_calibration, write_calibration
 
 LONG = 60_000
 
@@ -119,6 +123,100 @@ def test_start_look_choose_accept(
     with qtbot.waitSignal(dock.accepted, timeout=LONG):
         press(qtbot, dock.accept_button)
     assert names(viewer)[-1] == "cells calibrated median 2"
+
+
+def test_save_load_in_another_viewer_accept(
+    qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget, noisy: np.ndarray, tmp_path: Path
+) -> None:
+    assert not dock.save_button.isEnabled()
+    viewer.add_image(noisy, name="cells")
+    calibrated(qtbot, dock)
+    dock.plot.chosen.emit(5.0)
+    path = tmp_path / "filter.safetensors"
+    dock.save(path)
+    assert "filter.safetensors" in dock.state_label.text()
+
+    other = ViewerModel()
+    second = CalibrateWidget(other)
+    qtbot.addWidget(second)
+    with qtbot.waitSignal(second.loaded, timeout=LONG):
+        second.load(path)
+    assert second.calibration == dock.calibration
+    assert second.plot.points == dock.plot.points
+    assert second.plot.shown == 5
+    assert "filter.safetensors: radius 5" in second.chosen_label.text()
+    assert not second.accept_button.isEnabled(), "there is no image yet"
+    other.add_image(noisy + 1, name="next day")
+    with qtbot.waitSignal(second.accepted, timeout=LONG):
+        press(qtbot, second.accept_button)
+    result = other.layers["next day calibrated median"]
+    np.testing.assert_array_equal(result.data, dock.calibration.denoise(noisy + 1))
+    other.layers.clear()
+
+
+def test_a_loaded_filter_previews_the_layer_and_may_be_chosen_from(
+    qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget, noisy: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "filter.safetensors"
+    write_calibration(path, calibrate(noisy, "median"))
+    viewer.add_image(noisy, name="cells")
+    dock.family_combo.setCurrentIndex(dock.family_combo.findData("tv"))
+    with qtbot.waitSignal(dock.loaded, timeout=LONG):
+        dock.load(path)
+    assert dock.family_combo.currentData() == "median"
+    looked(qtbot, dock)
+    expected = read_calibration(path).denoise(noisy)
+    np.testing.assert_array_equal(viewer.layers["cells preview"].data, expected)
+    dock.plot.chosen.emit(2.0)
+    looked(qtbot, dock)
+    assert np.any(viewer.layers["cells preview"].data != expected)
+    assert "radius 2" in dock.chosen_label.text()
+
+
+def test_a_file_that_is_no_filter_leaves_the_present_one(
+    qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget, noisy: np.ndarray, tmp_path: Path
+) -> None:
+    viewer.add_image(noisy, name="cells")
+    calibrated(qtbot, dock)
+    before = dock.calibration
+    with qtbot.waitSignal(dock.failed, timeout=LONG) as signal:
+        dock.load(tmp_path / "missing.safetensors")
+    assert "missing.safetensors does not exist" in signal.args[0]
+    assert dock.calibration == before
+    with qtbot.waitSignal(dock.failed, timeout=LONG) as signal:
+        dock.save(tmp_path / "no such folder" / "filter.safetensors")
+    assert "no such folder" in signal.args[0]
+    assert dock.accept_button.isEnabled()
+
+
+def test_a_file_dropped_on_the_viewer_goes_into_its_dock(
+    monkeypatch: pytest.MonkeyPatch, noisy: np.ndarray, tmp_path: Path
+) -> None:
+    write_calibration(tmp_path / "filter.safetensors", calibrate(noisy, "median"))
+    opened: list[tuple[str, Any]] = []
+
+    class Docks:
+        def add_plugin_dock_widget(self, plugin: str, name: str) -> tuple[Any, Any]:
+            dock = SimpleNamespace(load=lambda path: opened.append((name, path)))
+            return SimpleNamespace(show=lambda: None), dock
+
+    window = SimpleNamespace(window=Docks())
+    monkeypatch.setattr(model_files.napari, "current_viewer", lambda: window)
+    assert model_files.load_into_dock(tmp_path / "filter.safetensors") == [(None,)]
+    assert opened == [("Calibrate", tmp_path / "filter.safetensors")]
+
+
+def test_accept_takes_the_layer_above(
+    qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget, noisy: np.ndarray
+) -> None:
+    viewer.add_image(noisy, name="cells")
+    calibrated(qtbot, dock)
+    viewer.add_image(noisy + 1, name="next")
+    dock.layer_box.layer_combo.setValue(viewer.layers["next"])
+    with qtbot.waitSignal(dock.accepted, timeout=LONG):
+        press(qtbot, dock.accept_button)
+    result = viewer.layers["next calibrated median"]
+    np.testing.assert_array_equal(result.data, dock.calibration.denoise(noisy + 1))
 
 
 def test_the_preview_follows_the_slider(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
+from pathlib import Path
 from typing import Any
 from weakref import ref
 
@@ -42,25 +44,27 @@ class State(Enum):
     AT_REST = "waiting for a click"
     CALIBRATING = "trying values"
     APPLYING = "making the result layer"
+    LOADING = "reading a file"
 
 
 class CalibrateWidget(Dock):
     """Tune a classical denoiser by the self-supervised loss, look at it, accept it.
 
     `calibration_finished` is emitted when a calibration has ended, by itself or
-    by Stop, `accepted` when a result layer was made; `failed` when anything
-    went wrong, with the message.
+    by Stop, `accepted` when a result layer was made, `loaded` when a file was read;
+    `failed` when anything went wrong, with the message.
     """
 
     calibration_finished = Signal()
     accepted = Signal()
+    loaded = Signal()
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.calibration: Any = None
         """The `core.calibrated.Calibration` in hand, at the value that was chosen last."""
         self._state = self._before = State.AT_REST  # what it is doing, and did before that
-        self._source: Source | None = None  # what it was calibrated on
+        self._origin = ""  # the layer that it was calibrated on, or the file that it is from
         self._layer: Callable[[], Any] = lambda: None
         self._results: Results | None = None
         self._follows = True  # whether the preview follows the lowest loss
@@ -68,6 +72,8 @@ class CalibrateWidget(Dock):
         self.preview = CalibrationPreview(napari_viewer, self)
         self.start_button.clicked.connect(self._start_clicked)
         self.accept_button.clicked.connect(self.accept)
+        self.save_button.clicked.connect(self._save_clicked)
+        self.load_button.clicked.connect(self._load_clicked)
         self.plot.chosen.connect(self.choose)
         self.preview.failed.connect(self.fail)
         self.layer_box.valueChanged.connect(self._choice_changed)
@@ -100,8 +106,14 @@ class CalibrateWidget(Dock):
         self.accept_button = pieces.button(
             "accept_button",
             "Accept",
-            "Denoise the whole layer with the value that is marked by the ring.\n"
+            "Denoise the whole of the layer above with the value that is marked by the ring.\n"
             "The result is a new layer; no other layer is touched.",
+        )
+        self.save_button = pieces.button(
+            "save_button", "Save...", "Keep the filter with the value that is marked by the ring."
+        )
+        self.load_button = pieces.button(
+            "load_button", "Load...", "Take a filter that was saved, for other images of the kind."
         )
         rows = self.column.rows
         rows.addWidget(self.layer_box)
@@ -112,6 +124,7 @@ class CalibrateWidget(Dock):
         rows.addWidget(self.plot)
         rows.addWidget(self.chosen_label)
         rows.addWidget(self.accept_button)
+        rows.addLayout(pieces.row((self.save_button, 1), (self.load_button, 1)))
         rows.addStretch(1)
 
     @property
@@ -134,9 +147,9 @@ class CalibrateWidget(Dock):
             self.fail(error)
             return
         self._forget()
-        self._source, self._layer = source, ref(box.layer())
+        self._origin = source.image.name
         self._state, self._follows = State.CALIBRATING, True
-        self.preview.begin(box.layer(), source)
+        self._preview(source)
         image, family = source.image, self.family_combo.currentData()
         self.say("Starting; the first time takes a moment.")
         self.begin(lambda: jobs.calibrating(image, family, region=region), name="calibrate")
@@ -159,9 +172,14 @@ class CalibrateWidget(Dock):
 
     def accept(self) -> None:
         """Denoise the whole layer with the chosen value."""
-        if self.busy or self.calibration is None or self._source is None:
+        if self.busy or self.calibration is None or self.layer_box.layer() is None:
             return
-        source, calibration, folder = self._source, self.calibration, None
+        calibration, folder = self.calibration, None
+        try:
+            source = self.layer_box.source()
+        except Noise2SelfError as error:
+            self.fail(error)
+            return
         if not fits_in_memory(source.image):
             folder = dialogs.folder_for_result(self, "", source.image.name)
             if folder is None:
@@ -178,12 +196,35 @@ class CalibrateWidget(Dock):
         self.say("Denoising. Stop keeps the planes that are finished.")
         self.begin(lambda: jobs.applying(source.image, calibration, folder), name="apply")
 
+    def save(self, path: str | Path) -> None:
+        """Write the calibration, at the chosen value, to a ``.safetensors`` file."""
+        if self.calibration is None:
+            return
+        from ..io.calibrations import write_calibration
+
+        try:
+            write_calibration(path, self.calibration)
+        except Noise2SelfError as error:
+            self.fail(error)
+        else:
+            self.say(f"Saved in {path}.")
+
+    def load(self, path: str | Path) -> None:
+        """Take the calibration of a file in place of the present one."""
+        if self.busy:
+            return
+        self._state, path = State.LOADING, Path(path)
+        self.say("Loading the calibration.")
+        self.begin(lambda: jobs.loading(path), name="load")
+
     # Jobs
 
     def take(self, event: Any) -> None:
         """Use one event of a job."""
         if isinstance(event, jobs.Begun):
             self.plot.start_again(event.label, whole=event.whole)
+        elif isinstance(event, jobs.Loaded):
+            self._take_loaded(event)
         elif isinstance(event, Filling | Filled) and self._results is not None:
             self._results.take(event)
         elif isinstance(event, Progress) and self._state is State.CALIBRATING:
@@ -205,6 +246,17 @@ class CalibrateWidget(Dock):
             self.calibration = event.result.at(same)
         self.refresh()
 
+    def _take_loaded(self, event: jobs.Loaded) -> None:
+        self.calibration, self._origin = None, event.path.name
+        for trial in event.calibration.trials:
+            self.plot.add(_value(trial), trial.loss)
+        self.family_combo.setCurrentIndex(self.family_combo.findData(event.calibration.family))
+        self.preview.end()
+        if self.layer_box.layer() is not None:
+            with suppress(Noise2SelfError):  # `refresh` tells what is wrong with the layer
+                self._preview(self.layer_box.source())
+        self._show(event.calibration)
+
     def job_ended(self, ended: Ended) -> None:
         """Say what came of it."""
         state, self._state = self._state, State.AT_REST
@@ -215,14 +267,18 @@ class CalibrateWidget(Dock):
                 self.preview.remove()  # the result shows more
         elif state is State.CALIBRATING:
             self.say(self._found(stopped=ended.stopped))
+        elif state is State.LOADING:
+            self.say("Loaded. Accept denoises the layer above.")
         self._before = state
 
     def finished(self, ended: Ended) -> None:
         """Announce it."""
         if self._before is State.CALIBRATING:
             self.calibration_finished.emit()
-        else:
+        elif self._before is State.APPLYING:
             self.accepted.emit()
+        else:
+            self.loaded.emit()
 
     def _found(self, *, stopped: bool) -> str:
         best = self.plot.best
@@ -250,13 +306,15 @@ class CalibrateWidget(Dock):
         self.start_button.setEnabled(
             layer is not None and problem is None if resting else not self.stopping
         )
-        self.accept_button.setEnabled(resting and has_one)
+        self.accept_button.setEnabled(resting and has_one and layer is not None and not problem)
+        self.save_button.setEnabled(resting and has_one)
+        self.load_button.setEnabled(resting)
         self.layer_box.setEnabled(resting)
         self.layer_box.layer_combo.setEnabled(resting)
         self.family_combo.setEnabled(resting)
         self.chosen_label.setVisible(has_one)
-        if has_one and self._source is not None:
-            self.chosen_label.setText(self._about_chosen(self._source.image.name))
+        if has_one:
+            self.chosen_label.setText(self._about_chosen(self._origin))
         if problem is not None:
             self._show_state(problem, error=True)
         elif not self._message:
@@ -285,7 +343,7 @@ class CalibrateWidget(Dock):
         better = 1 - self.calibration.loss
         than = f"{abs(better):.0%} {'below' if better >= 0 else 'above'} that of the average"
         family = FAMILY_LABELS[self.calibration.family]
-        return f"{family} on {name}: {parameter} {value:g}, loss {than} of the neighbours."
+        return f"{family} from {name}: {parameter} {value:g}, loss {than} of the neighbours."
 
     def _show(self, calibration: Any) -> None:
         """Take a calibration in hand and preview it."""
@@ -295,10 +353,26 @@ class CalibrateWidget(Dock):
         if changed or not self._follows:
             self.preview.show(calibration)
 
+    def _preview(self, source: Source) -> None:
+        """Follow the viewer's view of the chosen layer."""
+        layer = self.layer_box.layer()
+        self._layer = ref(layer)
+        self.preview.begin(layer, source)
+
     def _forget(self) -> None:
-        self.calibration = self._source = None
+        self.calibration = None
         self.plot.start_again()
         self.preview.end()
+
+    def _save_clicked(self) -> None:
+        path = dialogs.model_to_save(self, "", f"{self._origin} {self.calibration.family}")
+        if path is not None:
+            self.save(path)
+
+    def _load_clicked(self) -> None:
+        path = dialogs.model_to_load(self, "")
+        if path is not None:
+            self.load(path)
 
     def _start_clicked(self) -> None:
         if self.busy:
@@ -312,7 +386,8 @@ class CalibrateWidget(Dock):
         self.refresh()
 
     def _layer_removed(self, _: Any = None) -> None:
-        if self._source is None or self._layer() in self.viewer.layers:
+        layer = self._layer()
+        if layer is None or layer in self.viewer.layers:
             return
         if self._state is State.CALIBRATING:
             self.stop()

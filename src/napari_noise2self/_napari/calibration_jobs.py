@@ -26,6 +26,14 @@ class Begun:
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """A calibration from a file."""
+
+    calibration: Any
+    path: Path
+
+
+@dataclass(frozen=True)
 class Looked:
     """What the viewer shows, as `calibration` denoises it."""
 
@@ -61,6 +69,18 @@ def calibrating(
     part = image if region is None else replace(image, data=image.data[region])
     with closing(calibrate_iter(part, family)) as trials:
         yield from trials
+
+
+def loading(path: Path) -> Generator[Progress | Begun | Loaded, None, None]:
+    """Read a calibration from a file."""
+    yield Progress(stage="load", step=0, steps=1, seconds=0.0)
+    from ..core.classical import family_of
+    from ..io.calibrations import read_calibration
+
+    calibration = read_calibration(path)
+    found = family_of(calibration.family)
+    yield Begun(found.label, found.whole)
+    yield Loaded(calibration, path)
 
 
 def looking(

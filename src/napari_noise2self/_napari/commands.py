@@ -8,18 +8,20 @@ import napari
 
 from ..core.config import TrainingConfig
 
-PLUGIN, DOCK = "napari-noise2self", "Denoise"
+PLUGIN = "napari-noise2self"
 
 
-def dock_of(viewer: Any) -> Any:
-    """Return the viewer's Denoise widget; opens the dock if it is not there.
+def dock_of(viewer: Any, name: str = "Denoise") -> Any:
+    """Return a widget of the viewer's; opens its dock if it is not there.
 
     Parameters
     ----------
     viewer
         A napari viewer with a window.
+    name
+        The widget's name in the manifest.
     """
-    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, DOCK)
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
     dock.show()
     return widget
 

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 import napari
 
 from ..core.errors import ModelFileError
+from ..io.models import kind_of, read_header
 from .commands import dock_of
 from .layers import METADATA_KEY
 
@@ -35,14 +36,17 @@ def get_reader(path: str | list[str]) -> Callable[[Any], list[tuple[None]]] | No
 
 
 def load_into_dock(path: Any) -> list[tuple[None]]:
-    """Load a model into the current viewer's dock; there is no layer to add."""
+    """Load a model into the dock that it is for, in the current viewer; no layer is added."""
     viewer = napari.current_viewer()
     if viewer is None:
         raise ModelFileError(
             f"{path} is a model; open it while a napari window is there, or load it in Python "
             "with napari_noise2self.api.Denoiser.load"
         )
-    dock_of(viewer).load_model(path)
+    if kind_of(read_header(path)) == "calibration":
+        dock_of(viewer, "Calibrate").load(path)
+    else:
+        dock_of(viewer).load_model(path)
     return [(None,)]
 
 

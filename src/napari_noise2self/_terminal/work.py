@@ -64,7 +64,11 @@ def targets(images: Sequence[Path], output: Path) -> list[Path]:
 
 
 def read(
-    path: Path, axes: str | None, fill_nan: bool, screen: Terminal, model: Denoiser | None = None
+    path: Path,
+    axes: str | None,
+    fill_nan: bool,
+    screen: Terminal,
+    model: Denoiser | Calibration | None = None,
 ) -> Image:
     """Read an image with its axes settled: asked for, the file's, the model's, or guessed."""
     from ..core.axes import Stack
@@ -81,6 +85,16 @@ def read(
         stack = model.see(picture.data if picture.axes is None else picture)
     screen.say(f"{path}: {stack.understood}")
     return replace(picture, axes=stack.axes)
+
+
+def load(path: Path) -> Denoiser | Calibration:
+    """Read a model file, whatever it holds."""
+    from .. import api
+    from ..io.models import kind_of, read_header
+
+    if kind_of(read_header(path)) == "calibration":
+        return api.read_calibration(path)
+    return api.Denoiser.load(path)
 
 
 def trained(
@@ -105,7 +119,7 @@ def trained(
 
 
 def denoised(
-    denoiser: Denoiser,
+    denoiser: Denoiser | Calibration,
     picture: Image,
     screen: Terminal,
     *,
@@ -114,14 +128,21 @@ def denoised(
     kept: Path | None = None,
 ) -> Image:
     """Denoise an image; after Ctrl-C a model that was just trained is in the file `kept`."""
-    if output == "disagreement":
-        from ..core.disagreement import disagreement_iter
+    from .. import api
 
-        events = disagreement_iter(denoiser, picture, device=device)
+    if isinstance(denoiser, api.Calibration):
+        if output == "disagreement":
+            raise ConfigError(
+                "--output-kind disagreement is for networks, and the model is a calibrated "
+                "filter; leave it out"
+            )
+        events = denoiser.denoise_iter(picture, output=output)
+    elif output == "disagreement":
+        events = api.disagreement_iter(denoiser, picture, device=device)
     else:
         events = denoiser.predict_iter(picture, output=output, device=device)
     outcome = screen.follow(events)
-    if outcome.interrupted and kept is not None:
+    if outcome.interrupted and kept is not None and isinstance(denoiser, api.Denoiser):
         _keep(denoiser, kept)
     if outcome.interrupted:
         raise KeyboardInterrupt
@@ -166,14 +187,22 @@ def _keep(denoiser: Denoiser, path: Path) -> NoReturn:
     )
 
 
-def facts(denoiser: Denoiser) -> dict[str, Any]:
+def facts(denoiser: Denoiser | Calibration) -> dict[str, Any]:
     """Return what a script may want to know about a model."""
+    from .. import api
+
+    if isinstance(denoiser, api.Calibration):
+        return denoiser.to_dict() | {"loss": denoiser.loss}
     record = denoiser.record.to_dict()
     return {"axes": denoiser.axes, "footprint": list(denoiser.footprint), **record}
 
 
 def described(path: Path, header: Mapping[str, Any]) -> str:
     """Return the header of a model file in words."""
+    from ..io.models import kind_of
+
+    if kind_of(header) == "calibration":
+        return f"{path}\n{_calibrated(header)}"
     try:
         network, method, record = header["network"], header["method"], header["record"]
         lines = {
@@ -193,6 +222,17 @@ def described(path: Path, header: Mapping[str, Any]) -> str:
             "copy the file again from its source, or train again"
         ) from error
     return "\n".join([str(path), *(f"  {name:<11} {text}" for name, text in lines.items())])
+
+
+def _calibrated(header: Mapping[str, Any]) -> str:
+    from ..core.calibrated import Calibration
+
+    found = Calibration.from_dict(header.get("calibration", {}))
+    channels = len(found.scale)
+    return (
+        f"  {found.family}, calibrated on axes {found.axes}, {channels} channel(s), footprint "
+        f"{_by(found.footprint)}\n{curve(found)}"
+    )
 
 
 def in_short(record: Mapping[str, Any]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -14,7 +15,7 @@ from .axes import Stack
 from .blocks import blocks, finite
 from .classical import FAMILIES, Family, family_of
 from .config import Output, Progress, last_result
-from .errors import ConfigError, ImageError, ModelMismatchError
+from .errors import ConfigError, ImageError, ModelFileError, ModelMismatchError
 from .invariance import strides
 
 
@@ -43,6 +44,22 @@ class Trial:
     def loss(self) -> float:
         """Mean over the channels; the lowest one wins."""
         return sum(self.losses) / len(self.losses)
+
+
+def _parameter(values: Mapping[str, float]) -> dict[str, float]:
+    """Return the one parameter of a filter, a number above 0; whole ones stay whole."""
+    ((name, value),) = values.items()
+    if not isinstance(value, int | float):
+        raise TypeError(f"{name}={value!r}: expected a number")
+    _numbers([value], above=0.0)
+    return {str(name): value}
+
+
+def _numbers(values: Sequence[float], above: float = -math.inf) -> tuple[float, ...]:
+    numbers = tuple(map(float, values))
+    if not all(math.isfinite(n) and n > above for n in numbers):
+        raise ValueError(f"{numbers}: expected finite numbers above {above}")
+    return numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +138,80 @@ class Calibration:
         """
         return replace(self, parameters=trial.parameters, losses=trial.losses)
 
+    def see(self, image: Any, axes: str | None = None) -> Stack:
+        """Lay out an image that the calibration is to be applied to.
+
+        Parameters
+        ----------
+        image
+            Array-like or `Image`.
+        axes
+            Its axes; None for the image's own, else those of the calibration
+            where the dimensions fit.
+
+        Raises
+        ------
+        ModelMismatchError
+            If the number of channels or of spatial axes differs.
+        """
+        if axes is None and len(getattr(image, "shape", ())) == len(self.axes):
+            axes = self.axes
+        stack = Stack.of(image, axes)
+        if len(stack.spatial) != len(self.footprint) or stack.channels != len(self.scale):
+            raise ModelMismatchError(
+                f"calibrated on {len(self.scale)} channel(s) in {len(self.footprint)}-D, but the "
+                f"image has {stack.channels} in {len(stack.spatial)}-D (axes {stack.axes!r}); "
+                "name its axes, or calibrate on it"
+            )
+        return stack
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it in JSON's types."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        """Rebuild a calibration; the inverse of :meth:`to_dict`.
+
+        Parameters
+        ----------
+        values
+            From :meth:`to_dict`, or from a file.
+
+        Raises
+        ------
+        ModelFileError
+            If a part is missing or cannot be.
+        """
+        try:
+            trials = tuple(
+                Trial(_parameter(t["parameters"]), _numbers(t["losses"])) for t in values["trials"]
+            )
+            noise = values["noise"]
+            made = cls(
+                family=str(values["family"]),
+                parameters=_parameter(values["parameters"]),
+                losses=_numbers(values["losses"]),
+                trials=trials,
+                scale=_numbers(values["scale"], above=0.0),
+                noise=None if noise is None else _numbers(noise),
+                footprint=tuple(int(width) for width in values["footprint"]),
+                axes=str(values["axes"]),
+            )
+            channels = {len(made.losses), len(made.scale), len(made.noise or made.scale)}
+            whole = len(channels) == 1 and made.footprint and min(made.footprint) > 0
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(
+                f"the calibration is incomplete or altered ({type(error).__name__}: {error}); "
+                "calibrate again"
+            ) from error
+        if not whole or made.family not in FAMILIES:
+            raise ModelFileError(
+                f"the calibration of the family {made.family!r} contradicts itself or is of a "
+                "newer version; calibrate again"
+            )
+        return made
+
     def denoise(
         self, image: Any, axes: str | None = None, *, output: Output = "best", out: Any = None
     ) -> Any:
@@ -170,15 +261,7 @@ class Calibration:
         if output not in get_args(Output):
             raise ConfigError(f"output={output!r}: expected one of {', '.join(get_args(Output))}")
         family = family_of(self.family)
-        if axes is None and len(getattr(image, "shape", ())) == len(self.axes):
-            axes = self.axes
-        stack = Stack.of(image, axes)
-        if len(stack.spatial) != len(self.footprint) or stack.channels != len(self.scale):
-            raise ModelMismatchError(
-                f"calibrated on {len(self.scale)} channel(s) in {len(self.footprint)}-D, but the "
-                f"image has {stack.channels} in {len(stack.spatial)}-D (axes {stack.axes!r}); "
-                "name its axes, or calibrate on it"
-            )
+        stack = self.see(image, axes)
         if out is None:
             out = np.empty(stack.data.shape, dtype=np.float32)
         elif tuple(out.shape) != tuple(stack.data.shape):

@@ -1,8 +1,8 @@
 """A model is one safetensors file: the weights, and a JSON header that says what they are.
 
-The header lies in the metadata of the safetensors format, under one key, beside
-a checksum of itself and of all tensors. Reading parses and compares; nothing in
-a file is executed.
+A calibrated filter is a header without weights. The header lies in the metadata
+of the safetensors format, under one key, beside a checksum of itself and of all
+tensors. Reading parses and compares; nothing in a file is executed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 FORMAT = "napari-noise2self"
 FORMAT_VERSION = 1
 """Raised when a file is written that earlier versions cannot use."""
+
+KINDS = {
+    "network": "a network, which api.Denoiser.load reads and the dock Denoise",
+    "calibration": "a calibrated filter, which api.read_calibration reads and the dock Calibrate",
+}
+"""What a file can hold."""
 
 _CHECKSUM = "sha256"
 _LARGEST_HEADER = 100_000_000  # the limit of the safetensors format itself
@@ -49,8 +55,9 @@ def write_model(
     tensors
         Weights by name, on any device.
     header
-        What the weights belong to, in values that JSON knows. ``"format"``,
-        ``"format_version"`` and ``"package_version"`` are added.
+        What the weights belong to, in values that JSON knows, ``"kind"`` (see
+        `KINDS`) among them. ``"format"``, ``"format_version"`` and
+        ``"package_version"`` are added.
 
     Raises
     ------
@@ -73,6 +80,23 @@ def write_model(
     import torch
     from safetensors.torch import save
 
+    # a copy of its own for each: safetensors refuses tensors that share memory
+    plain = {
+        name: tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    _write(Path(path), header, lambda **more: save(plain, **more))
+
+
+def write_header(path: str | os.PathLike[str], header: Mapping[str, Any]) -> None:
+    """Write a model file without weights, and without torch; for the rest see `write_model`."""
+    from safetensors.numpy import save
+
+    _write(Path(path), header, lambda **more: save({}, **more))
+
+
+def _write(path: Path, header: Mapping[str, Any], save: Callable[..., bytes]) -> None:
+    """Write what `save` returns, with the header and a checksum in its metadata."""
     complete = {
         **header,
         "format": FORMAT,
@@ -86,25 +110,21 @@ def write_model(
             f"the header of {path} cannot be written as JSON ({reason}); "
             "use plain numbers, strings, lists and dictionaries, and None for NaN"
         ) from reason
-    # a copy of its own for each: safetensors refuses tensors that share memory
-    plain = {
-        name: tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
-    bare = save(plain)
+    bare = save()
     begin = 8 + int.from_bytes(bare[:8], "little")
     checksum = _digest(text, json.loads(bare[8:begin]), memoryview(bare)[begin:])
-    with replacing(Path(path), ModelFileError) as part:
-        part.write_bytes(save(plain, metadata={FORMAT: text, _CHECKSUM: checksum}))
+    with replacing(path, ModelFileError) as part:
+        part.write_bytes(save(metadata={FORMAT: text, _CHECKSUM: checksum}))
 
 
 def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read the weights, on the CPU, and the header of a model file.
+    """Read the weights, on the CPU, and the header of a network's file.
 
     Raises
     ------
     ModelFileError
-        If the file is missing, no model, truncated, altered or of a newer format.
+        If the file is missing, no model, truncated, altered or of a newer format, or
+        holds a calibrated filter.
 
     See Also
     --------
@@ -114,20 +134,44 @@ def read_model(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], d
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    path = Path(path)
+    content, header = _verified(Path(path), "network")
+    try:
+        return load(content), header
+    except SafetensorError as reason:
+        raise ModelFileError(f"{path} is no safetensors file ({reason}); {_ANOTHER}") from reason
+
+
+def read_verified_header(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
+    """Read the header of a model file of that kind, unaltered, without torch.
+
+    Raises
+    ------
+    ModelFileError
+        As `read_model`.
+    """
+    return _verified(Path(path), kind)[1]
+
+
+def kind_of(header: Mapping[str, Any]) -> str:
+    """Return what the file of a header holds, see `KINDS`."""
+    return str(header.get("kind", "network"))
+
+
+def _verified(path: Path, kind: str) -> tuple[bytes, dict[str, Any]]:
+    """Return content and header of a file, having compared its kind and its checksum."""
     with _opened(path) as file:
         preamble = _read_preamble(path, file)
         file.seek(0)
         content = file.read()
+    found = kind_of(preamble.header)
+    if found != kind:
+        raise ModelFileError(f"{path} holds {KINDS.get(found, repr(found))}; choose another file")
     buffer = memoryview(content)[preamble.begin :]
     if _digest(preamble.text, preamble.table, buffer) != preamble.checksum:
         raise ModelFileError(
             f"{path} was altered after it was saved: its checksum does not fit; {_AGAIN}"
         )
-    try:
-        return load(content), preamble.header
-    except SafetensorError as reason:
-        raise ModelFileError(f"{path} is no safetensors file ({reason}); {_ANOTHER}") from reason
+    return content, preamble.header
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Any]:
