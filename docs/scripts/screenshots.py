@@ -3,7 +3,8 @@
     xvfb-run -s "-screen 0 1280x720x24 +extension GLX" python docs/scripts/screenshots.py
 
 Writes ``docs/images/napari-<state>-<theme>.png`` at 1280 x 720 for the states
-idle, training, finished and error.
+idle, training, finished and error of the dock Denoise, and for the docks
+Calibrate and Inspect.
 """
 
 from __future__ import annotations
@@ -59,7 +60,11 @@ def take_all(preset: str, out: Path) -> None:
     run_until(lambda: any("denoised" in layer.name for layer in viewer.layers) and not dock.busy)
     run_until(lambda: False, 1.0)
     photograph(viewer, "finished", out)
+    viewer.window.remove_dock_widget(dock)
+    take_calibrate(viewer, out)
+    take_inspect(viewer, out)
 
+    _, dock = viewer.window.add_plugin_dock_widget("napari-noise2self", "Denoise")
     bad = np.array(viewer.layers[0].data, np.float32)
     bad[200:210, 300:310] = np.nan
     viewer.layers.clear()
@@ -68,6 +73,32 @@ def take_all(preset: str, out: Path) -> None:
     run_until(lambda: not dock.busy)
     photograph(viewer, "error", out)
     viewer.close()
+
+
+def take_calibrate(viewer: Any, out: Path) -> None:
+    """Calibrate a filter on the noisy layer, and photograph the curve and the preview."""
+    _, dock = viewer.window.add_plugin_dock_widget("napari-noise2self", "Calibrate")
+    viewer.layers[-1].visible = False
+    dock.layer_box.layer_combo.setValue(viewer.layers["cells"])
+    dock.family_combo.setCurrentIndex(dock.family_combo.findData("tv"))
+    dock.start()
+    run_until(lambda: not dock.busy)
+    run_until(lambda: any("preview" in layer.name for layer in viewer.layers))
+    run_until(lambda: False, 2.0)
+    photograph(viewer, "calibrate", out)
+    viewer.window.remove_dock_widget(dock)
+
+
+def take_inspect(viewer: Any, out: Path) -> None:
+    """Compare the denoised layer with its source, and photograph what is found."""
+    _, dock = viewer.window.add_plugin_dock_widget("napari-noise2self", "Inspect")
+    viewer.layers["cells denoised"].visible = True
+    dock.layer_box.layer_combo.setValue(viewer.layers["cells denoised"])
+    dock.inspect()
+    run_until(lambda: not dock.busy)
+    run_until(lambda: False, 1.0)
+    photograph(viewer, "inspect", out)
+    viewer.window.remove_dock_widget(dock)
 
 
 def photograph(viewer: Any, state: str, out: Path) -> None:
