@@ -25,8 +25,9 @@ _STAGES = {
 def running(progress: Progress) -> str:
     """Say what is going on."""
     if progress.stage == "train":
-        text = f"Training, step {progress.step} of {progress.steps}."
-        return f"{text} Best so far: step {progress.best_step}." if progress.best_step else text
+        text = f"Training: step {progress.step} of {progress.steps}"
+        best = f", best so far {progress.best_step}" if progress.best_step else ""
+        return f"{text}{best}."
     if progress.stage == "predict":
         return "Denoising. Stop keeps the planes that are finished."
     return _STAGES.get(progress.stage, f"{progress.stage.capitalize()}.")
