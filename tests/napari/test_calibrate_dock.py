@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QProgressBar, QWidget
 
-from napari_noise2self._napari import model_files
 from napari_noise2self._napari.calibrate import FAMILY_LABELS, CalibrateWidget, State
 from napari_noise2self._napari.calibration_plot import CalibrationPlot, marks
 from napari_noise2self._napari.layers import METADATA_KEY
@@ -187,23 +185,6 @@ def test_a_file_that_is_no_filter_leaves_the_present_one(
         dock.save(tmp_path / "no such folder" / "filter.safetensors")
     assert "no such folder" in signal.args[0]
     assert dock.accept_button.isEnabled()
-
-
-def test_a_file_dropped_on_the_viewer_goes_into_its_dock(
-    monkeypatch: pytest.MonkeyPatch, noisy: np.ndarray, tmp_path: Path
-) -> None:
-    write_calibration(tmp_path / "filter.safetensors", calibrate(noisy, "median"))
-    opened: list[tuple[str, Any]] = []
-
-    class Docks:
-        def add_plugin_dock_widget(self, plugin: str, name: str) -> tuple[Any, Any]:
-            dock = SimpleNamespace(load=lambda path: opened.append((name, path)))
-            return SimpleNamespace(show=lambda: None), dock
-
-    window = SimpleNamespace(window=Docks())
-    monkeypatch.setattr(model_files.napari, "current_viewer", lambda: window)
-    assert model_files.load_into_dock(tmp_path / "filter.safetensors") == [(None,)]
-    assert opened == [("Calibrate", tmp_path / "filter.safetensors")]
 
 
 def test_accept_takes_the_layer_above(

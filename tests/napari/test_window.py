@@ -16,7 +16,9 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton, QScrollArea
 from napari_noise2self._napari.controls import State
 from napari_noise2self._napari.layers import METADATA_KEY
 from napari_noise2self._napari.widget import DenoiseWidget
+from napari_noise2self.core.calibration import calibrate
 from napari_noise2self.core.config import TrainingConfig
+from napari_noise2self.io.calibrations import read_calibration, write_calibration
 
 PLUGIN = "napari-noise2self"
 LONG = 60_000
@@ -213,6 +215,21 @@ def test_a_model_file_dropped_on_the_viewer_goes_into_the_dock(
     qtbot.waitUntil(lambda: widget.state is State.READY, timeout=LONG)
     assert "6 steps" in widget.panel.model_label.text()
     assert len(window.layers) == 2, "a model is no layer"
+
+
+def test_a_filter_dropped_on_the_viewer_goes_into_the_other_dock(
+    qtbot: Any, window: Any, noisy: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "filter.safetensors"
+    write_calibration(path, calibrate(noisy, "median"))
+    window.add_image(noisy, name="cells")
+    window.window._qt_viewer._qt_open([str(path)], stack=False)
+    _, widget = window.window.add_plugin_dock_widget(PLUGIN, "Calibrate")
+    qtbot.waitUntil(lambda: widget.calibration is not None and not widget.busy, timeout=LONG)
+    with qtbot.waitSignal(widget.accepted, timeout=LONG):
+        widget.accept()
+    expected = read_calibration(path).denoise(noisy)
+    np.testing.assert_array_equal(window.layers["cells calibrated median"].data, expected)
 
 
 def test_one_click_in_the_layer_menu(
