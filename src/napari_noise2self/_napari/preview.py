@@ -37,10 +37,10 @@ SECONDS = 0.3
 PASSES = 1
 """Of the many that a prediction is the mean of."""
 
-SHARE = 0.08
-"""Part of the time that goes into previews; less than a tenth, whatever they cost."""
+SHARE = 0.05
+"""Part of the time that goes into computing previews; showing them takes about as much again."""
 
-OVERDRAFT = 0.8
+OVERDRAFT = 0.5
 """Seconds of preview that may be taken in advance when the user moves on."""
 
 
