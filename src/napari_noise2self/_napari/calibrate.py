@@ -365,7 +365,8 @@ class CalibrateWidget(Dock):
         self.preview.end()
 
     def _save_clicked(self) -> None:
-        path = dialogs.model_to_save(self, "", f"{self._origin} {self.calibration.family}")
+        name = f"{self._origin.removesuffix('.safetensors')} {self.calibration.family}"
+        path = dialogs.model_to_save(self, "", name)
         if path is not None:
             self.save(path)
 

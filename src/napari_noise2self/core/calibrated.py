@@ -17,6 +17,7 @@ from .classical import FAMILIES, Family, family_of
 from .config import Output, Progress, last_result
 from .errors import ConfigError, ImageError, ModelFileError, ModelMismatchError
 from .invariance import strides
+from .plain import plain
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,8 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it in JSON's types."""
-        return asdict(self)
+        values: dict[str, Any] = plain(asdict(self))
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:

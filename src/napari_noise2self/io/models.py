@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -85,14 +86,14 @@ def write_model(
         name: tensor.detach().to("cpu").clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    _write(Path(path), header, lambda **more: save(plain, **more))
+    _write(Path(path), header, partial(save, plain))
 
 
 def write_header(path: str | os.PathLike[str], header: Mapping[str, Any]) -> None:
     """Write a model file without weights, and without torch; for the rest see `write_model`."""
     from safetensors.numpy import save
 
-    _write(Path(path), header, lambda **more: save({}, **more))
+    _write(Path(path), header, partial(save, {}))
 
 
 def _write(path: Path, header: Mapping[str, Any], save: Callable[..., bytes]) -> None:
