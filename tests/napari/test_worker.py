@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_noise2self._napari import worker
 from napari_noise2self._napari.worker import Ended, Job
@@ -20,6 +21,10 @@ class OutOfMemoryError(RuntimeError):
 
 def tick(step: int, **content: Any) -> Progress:
     return Progress(stage="train", step=step, steps=10, seconds=0.0, **content)
+
+
+def iter_once() -> Iterator[int]:
+    yield 1
 
 
 def run(qtbot: Any, job: Job) -> tuple[list[Any], Ended]:
@@ -44,6 +49,38 @@ def test_all_that_matters_arrives_in_order(qtbot: Any) -> None:
     assert steps == sorted(steps)
     assert {10, 20, 30, 40, 50, 60, 70, 80, 90, 99} <= set(steps)
     assert len(steps) < 50, "events that only say one step further are thinned out"
+
+
+def test_its_thread_is_over_when_it_says_so(qtbot: Any) -> None:
+    job = Job(iter_once, name="test")
+    alive: list[bool] = []
+    job.ended.connect(lambda _: alive.append(not job.wait(0)))
+    run(qtbot, job)
+    assert alive == [False]
+
+
+def test_a_closed_dock_may_be_freed_while_jobs_run(qtbot: Any) -> None:
+    class Receiver(QWidget):
+        def __init__(self) -> None:
+            super().__init__()
+            self.myself = self  # only the collector frees it, as it does a dock
+
+        def take(self, _: tuple[Any, ...]) -> None:
+            pass
+
+    def littering() -> Iterator[list[list[int]]]:
+        for number in range(10):
+            yield [[number] for _ in range(6000)]
+
+    for _ in range(300):
+        receiver = Receiver()
+        job = Job(littering, name="test")
+        job.events.connect(receiver.take)
+        job.start()
+        QApplication.processEvents()
+    del receiver, job
+    assert worker.wait_all(30)
+    qtbot.waitUntil(lambda: not worker._running, timeout=30_000)
 
 
 def test_everything_happens_in_the_worker_thread(qtbot: Any) -> None:

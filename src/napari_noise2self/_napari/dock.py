@@ -139,14 +139,17 @@ class Dock(QWidget):
     # The job
 
     def _events(self, events: tuple[Any, ...]) -> None:
-        """Show what a job reports; the only way from the worker into the GUI."""
+        """Show what a job reports; the only way from the worker into the GUI.
+
+        Progress first: what else a job says, it says of what it has done since.
+        """
+        progress = [event for event in events if isinstance(event, Progress)]
+        if progress:
+            self.progressed(progress)
         for event in events:
             if isinstance(event, Progress) and event.notice is not None:
                 show_info(event.notice)
             self.take(event)
-        progress = [event for event in events if isinstance(event, Progress)]
-        if progress:
-            self.progressed(progress)
 
     def _ended(self, ended: Ended) -> None:
         self._ties.job = None

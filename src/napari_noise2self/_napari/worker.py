@@ -1,8 +1,13 @@
 """Run any iterator of events in a thread and bring its events to the GUI thread.
 
-A plain Python thread, because Qt's and napari's generator workers take a
-``RuntimeError`` (running out of GPU memory is one) for their own deletion and
-then report nothing at all. `Job` always ends with one `Ended`.
+The thread touches nothing of Qt: it leaves its events where a timer in the GUI
+thread picks them up. A Qt signal emitted from another thread than its
+receiver's is unsafe with PySide6: the program hangs or crashes where the
+receiver is destroyed at that moment (``QObject::event`` then calls into a
+wrapper that is gone), and closing a dock while it trains is just that. Qt's and
+napari's generator workers, besides, take a ``RuntimeError`` (running out of GPU
+memory is one) for their own deletion and report nothing at all. `Job` always
+ends with one `Ended`.
 """
 
 from __future__ import annotations
@@ -16,13 +21,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QCoreApplication, QObject, Signal
+from qtpy.QtCore import QCoreApplication, QObject, QTimer, Signal
 
 from ..core.config import Progress
 from ..core.errors import DeviceMemoryError
+from . import garbage
 
-REPORT_EVERY = 0.1
-"""Seconds between two reports to the GUI thread, however fast the iterator is."""
+COLLECT_EVERY_MS = 50
+"""Milliseconds between two looks at what a thread has left."""
 
 _log = logging.getLogger(__name__)
 _running: set[Job] = set()
@@ -42,7 +48,7 @@ class Job(QObject):
     The iterator is made, advanced and closed in that thread. The stop flag is
     looked at between two events. Events arrive in the GUI thread in batches, in
     order; of a run of `Progress` events that say nothing but "one step further",
-    only the last is kept.
+    only the last is kept. When `ended` is emitted, the thread is over.
 
     Parameters
     ----------
@@ -65,77 +71,96 @@ class Job(QObject):
 
     def __init__(self, make: Callable[[], Generator[Any, None, None]], *, name: str) -> None:
         super().__init__()
-        self._make: Callable[[], Generator[Any, None, None]] | None = make
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"noise2self {name}")
-        self.ended.connect(self._forget)
+        self._worker = _Worker(make, name)
+        self._timer = QTimer(self)
+        self._timer.setInterval(COLLECT_EVERY_MS)
+        self._timer.timeout.connect(self._collect)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.stop)
 
     def start(self) -> None:
         """Start the thread."""
-        application = QCoreApplication.instance()
-        if not _running and application is not None:
-            application.aboutToQuit.connect(stop_all)
-        _running.add(self)  # a QObject may only be destroyed in the thread that it lives in
-        self._thread.start()
+        if not _running:
+            garbage.hold()
+        _running.add(self)  # until it has ended, whoever else may forget it
+        self._timer.start()
+        self._worker.start()
 
     def stop(self) -> None:
         """Ask the thread to end after the current event; returns at once."""
-        self._stop.set()
+        self._worker.stopping.set()
 
     @property
     def stopping(self) -> bool:
         """Whether it has been asked to stop."""
-        return self._stop.is_set()
+        return self._worker.stopping.is_set()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Block until the thread has ended; False if it has not within `seconds`."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        self._worker.join(seconds)
+        return not self._worker.is_alive()
 
-    def _forget(self, _: Ended) -> None:
-        _running.discard(self)
+    def _collect(self) -> None:
+        garbage.sweep()
+        ended = self._worker.ended  # before the events: none comes after it
+        events = self._worker.take()
+        if events:
+            self.events.emit(events)
+        if ended is not None:
+            self._timer.stop()
+            self._worker.join()
+            _running.discard(self)
+            if not _running:
+                garbage.release()
+            self.ended.emit(ended)
 
-    def _run(self) -> None:
+
+class _Worker(threading.Thread):
+    """Advances the iterator; what it leaves behind is fetched by `take`."""
+
+    def __init__(self, make: Callable[[], Generator[Any, None, None]], name: str) -> None:
+        super().__init__(name=f"noise2self {name}")
+        self.stopping = threading.Event()
+        self.ended: Ended | None = None
+        self._make: Callable[[], Generator[Any, None, None]] | None = make
+        self._events: list[Any] = []
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
         error = None
         try:
             self._drive()
         except Exception as raised:
-            error = _without_frames(raised)
+            error = _explained(_without_frames(raised))
         self._make = None
-        self.ended.emit(Ended(stopped=self._stop.is_set(), error=error and _explained(error)))
+        self.ended = Ended(stopped=self.stopping.is_set(), error=error)
+
+    def take(self) -> tuple[Any, ...]:
+        """Return the events since the last call, in order."""
+        with self._lock:
+            events, self._events = self._events, []
+        return tuple(events)
 
     def _drive(self) -> None:
         assert self._make is not None
-        batch: list[Any] = []
-        reported = -REPORT_EVERY
-        iterator = self._make()
-        try:
-            with closing(iterator):
-                for event in iterator:
-                    if batch and _is_tick(batch[-1]) and isinstance(event, Progress):
-                        batch.pop()
-                    batch.append(event)
-                    now = time.monotonic()
-                    if now - reported >= REPORT_EVERY:
-                        self.events.emit(tuple(batch))
-                        batch.clear()
-                        reported = now
-                    if self._stop.is_set() or not threading.main_thread().is_alive():
-                        break
-        finally:
-            if batch:
-                self.events.emit(tuple(batch))
+        with closing(self._make()) as iterator:
+            for event in iterator:
+                self._leave(event)
+                if self.stopping.is_set() or not threading.main_thread().is_alive():
+                    break
 
-
-def stop_all() -> None:
-    """Stop every job there is; their threads end soon after."""
-    for job in tuple(_running):
-        job.stop()
+    def _leave(self, event: Any) -> None:
+        with self._lock:
+            if self._events and _is_tick(self._events[-1]) and isinstance(event, Progress):
+                self._events.pop()
+            self._events.append(event)
 
 
 def wait_all(seconds: float) -> bool:
     """Stop every job and wait for their threads; False if one is still alive then."""
-    stop_all()
+    for job in tuple(_running):
+        job.stop()
     deadline = time.monotonic() + seconds
     return all(job.wait(max(0.0, deadline - time.monotonic())) for job in tuple(_running))
 
