@@ -135,7 +135,7 @@ def test_predicting_with_arguments_that_make_no_sense(
 @pytest.mark.parametrize(
     ("changes", "kind", "mend"),
     [
-        ({"footprint": (1, 1, 1)}, api.ConfigError, 'spatial axes ("YX"); give one odd width'),
+        ({"footprint": (1, 1, 1)}, api.ConfigError, "there is no Z; ask for 2"),
         ({"device": "cuda:99"}, api.DeviceError, 'device "cuda:99" is not there; here are: '),
         ({"method": "noise2noise"}, api.ConfigError, "give a second image of the scene as target="),
     ],

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,11 +17,12 @@ import pytest
 import torch
 from PIL import Image
 
-from napari_noise2self import api
+from napari_noise2self import api, samples
+from napari_noise2self.core import config
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-OWN = ("_careamics", "_data", "_fresh", "_metrics", "_peers", "_report", "fmd", "gpu", "no_harm",
-       "predict", "scaling", "time_to_quality")  # fmt: skip
+OWN = ("_careamics", "_data", "_fresh", "_metrics", "_peers", "_report", "fmd", "gpu", "neighbours",
+       "no_harm", "predict", "scaling", "time_to_quality")  # fmt: skip
 SCRIPTS = sorted(name for name in OWN if not name.startswith("_"))
 
 
@@ -290,3 +292,20 @@ def test_gpu_runs_without_one() -> None:
     for title in ("Training", "A step of", "Its longest kernels", "Prediction"):
         assert title in done.stdout
     assert "convolution" in done.stdout
+
+
+def test_neighbours_are_compared(
+    load: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    small = {name: partial(getattr(samples, name), size=48) for name in ("timelapse", "zstack")}
+    for name, make in small.items():
+        monkeypatch.setattr(samples, name, make)
+    monkeypatch.setattr(config, "PRESETS", {"balanced": {"steps": 2, "width": 4, "depth": 1}})
+    run(load, monkeypatch, "neighbours", "--json", str(tmp_path / "found.json"))
+    rows = json.loads((tmp_path / "found.json").read_text())["rows"]
+    arms = [(row["sample"], row["arm"]) for row in rows]
+    assert arms == [
+        *(("timelapse", arm) for arm in ("each by itself", "one neighbour", "the default")),
+        *(("zstack", arm) for arm in ("each by itself", "one neighbour", "the default", "3-D")),
+    ]
+    assert all(np.isfinite(row["psnr"]) and row["seconds"] > 0 for row in rows)

@@ -124,6 +124,20 @@ def test_axes_overrule_the_file(desk: Path, capsys: pytest.CaptureFixture[str]) 
     assert api.read_image("clean.tif").axes == "ZYX"
 
 
+def test_neighbours_are_asked_for_and_told(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("movie.npy", np.random.default_rng(0).normal(size=(6, 40, 40)).astype("float32"))
+    train = ["train", "movie.npy", "-o", "model.safetensors", "--axes", "tyx", "--json"]
+    for options, context in ([], 2), (["--context", "1"], 1), (["--context", "0"], 0):
+        assert cli.main([*train, *options]) == 0
+        assert facts(capsys)["training"]["context"] == context
+        assert cli.main(["info", "model.safetensors"]) == 0
+        told = capsys.readouterr().out
+        assert ("neighbours on each side in view" in told) is (context > 0)
+    volume = ["train", "movie.npy", "-o", "model.safetensors", "--axes", "zyx", "--json"]
+    assert cli.main([*volume, "--dimensions", "3"]) == 0
+    assert len(facts(capsys)["training"]["footprint"]) == 3
+
+
 def test_json_is_all_there_is_on_stdout(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["denoise", "cells.tif", "-o", "clean.tif", "--footprint", "3x3", "--json"]
     assert cli.main(arguments) == 0
@@ -208,6 +222,8 @@ def test_a_damaged_image_does_not_hold_up_the_others(
         (["train", "cells.tif", "-o", "m.safetensors", "--preset", "x"], 2, "fast, balanced, best"),
         (["train", "cells.tif", "-o", "m.safetensors", "--footprint", "big"], 2, "such as 5x5"),
         (["train", "cells.tif", "-o", "m.safetensors", "--axes", "TYX"], 1, '"YX"'),
+        (["train", "cells.tif", "-o", "m.safetensors", "--context", "9"], 2, "from 0 to 8"),
+        (["train", "cells.tif", "-o", "m.safetensors", "--dimensions", "3"], 2, "no Z"),
         (["train", "cells.tif", "-o", "m.safetensors", "--device", "abacus"], 1, "abacus"),
         (["train", "cells.tif", "-o", "cells.tif"], 2, "cells.safetensors"),
         (["train", "cells.tif", "-o", "none/m.safetensors"], 1, "does not exist"),

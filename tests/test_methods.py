@@ -114,7 +114,7 @@ def test_pairs_hide_nothing_and_regress_on_the_target(cls: type[Noise2Noise]) ->
 def test_a_method_comes_back_from_its_dictionary(name: str) -> None:
     method = METHODS[name](GRID)
     values = method_to_dict(method)
-    assert values == {"name": name, "stride": (4, 5), "footprint": (1, 3)}
+    assert values == {"name": name, "stride": (4, 5), "footprint": (1, 3), "context": 0}
     again = method_from_dict({**values, "stride": [4, 5], "footprint": [1, 3]})
     assert again == method
     assert type(again) is type(method)

@@ -166,7 +166,8 @@ def test_a_missing_part_is_named(random_denoiser: Random, path: str) -> None:
         ("network.width", 8),
         ("network.name", "dncnn"),
         ("network.ndim", 3),
-        ("axes", "ZYX"),
+        ("axes", "ZYQ"),
+        ("axes", "YYX"),
         ("axes", 7),
         ("normalization.mean", [1.0, 2.0]),
         ("normalization.mean", ["a"]),
@@ -243,7 +244,6 @@ def test_axes_are_those_given_else_the_models_else_a_guess(
 @pytest.mark.parametrize(
     ("model", "shape", "axes", "message"),
     [
-        ("YX", (4, 32, 32), "ZYX", r'planes \(2-D\) and the image has axes "ZYX"; .*"TYX"'),
         ("ZYX", (32, 32), "YX", r'volumes \(3-D, .* give a volume, axes "ZYX"'),
         ("YX", (2, 32, 32), "CYX", r"1 channel\(s\) and the image has 2 .*pick matching channels"),
         ("CYX", (3, 32, 32), "CYX", r"2 channel\(s\) and the image has 3"),

@@ -6,6 +6,7 @@ import gc
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -666,3 +667,18 @@ def test_statistics_stay_those_of_the_image_it_was_made_for(
     train(denoiser, image * 2)
     assert denoiser.normalization is stats
     assert isinstance(stats, Normalization)
+
+
+@pytest.mark.parametrize(
+    ("steps", "footprint", "warned"),
+    [(501, (3, 3), True), (501, (1, 9), True), (500, (3, 3), False), (501, (1, 1), False)],
+)
+def test_a_long_training_on_correlated_noise_is_warned_of(
+    image: NDArray[np.float32], tiny: Build, steps: int, footprint: tuple[int, int], warned: bool
+) -> None:
+    denoiser = made(image, tiny(steps=steps, footprint=footprint))
+    with closing(api.train(denoiser, image)) as events:
+        first = next(events)
+        second = next(events)
+    assert (first.notice is not None and "the noise is correlated" in first.notice) is warned
+    assert second.notice is None

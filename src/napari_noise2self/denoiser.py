@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any, Self
 
@@ -13,7 +14,8 @@ from torch import nn
 
 from .core.axes import Image, Stack
 from .core.config import Output, Progress, TrainingConfig, last_result
-from .core.correlation import noise_correlation
+from .core.correlation import noise_correlation, propose_context
+from .core.errors import ConfigError
 from .core.masks import Grid
 from .core.methods import METHODS
 from .core.model import Model, TrainingRecord, check_footprint, check_size
@@ -86,6 +88,7 @@ class Denoiser(Model):
         """
         config = config or TrainingConfig()
         stack = Stack.of(image, axes)
+        stack = replace(stack, planes=config.dimensions_for(stack.axes) == 2)
         check_size(stack)
         started = time.perf_counter()
         for progress in Normalization.fit_iter(stack):
@@ -94,16 +97,28 @@ class Denoiser(Model):
             else:
                 normalization = progress.result
         named = f"{image.name}: " if isinstance(image, Image) else ""
-        footprint, noise = config.footprint, "the hole was given"
+        footprint, context, noise = config.footprint, config.context, "the hole was given"
         if METHODS[config.method].takes_target:
             footprint, noise = (1,) * len(stack.spatial), "trained on pairs: nothing is hidden"
-        elif footprint is None:
+            context = 0
+        elif footprint is None or context is None:
             correlation = noise_correlation(stack, seed=config.seed)
-            footprint, noise = correlation.footprint, correlation.sentence
+            if footprint is None:
+                footprint, noise = correlation.footprint, correlation.sentence
+            if context is None:
+                context = propose_context(correlation, stack)
         check_footprint(footprint, stack.axes)
+        if context and not stack.context_axis:
+            raise ConfigError(
+                f'context={context} for an image with axes "{stack.axes}": it has no frames (T) or '
+                "planes (Z) to see beside each other; leave context out, or correct the axes"
+            )
+        if context:
+            kind = "plane" if stack.context_axis == "Z" else "frame"
+            noise += f"; each {kind} is denoised with the {context} before and after it in view"
         denoiser = cls(
             network=nn.Identity(),
-            method=METHODS[config.method](Grid.for_footprint(footprint, config.stride)),
+            method=METHODS[config.method](Grid.for_footprint(footprint, config.stride), context),
             normalization=normalization,
             axes=stack.axes,
             config=config,
@@ -130,6 +145,7 @@ class Denoiser(Model):
         out: Any = None,
         tile: tuple[int, ...] | None = None,
         passes: int | None = None,
+        samples: Sequence[int] | None = None,
     ) -> NDArray[np.float32]:
         """Denoise an image.
 
@@ -154,6 +170,10 @@ class Denoiser(Model):
         passes
             For a quick look: run only so many of the passes that make up
             "best", spread evenly; None runs them all.
+        samples
+            For a quick look: denoise only these of the samples (time points, or
+            planes), counted in the order of the image's axes, and leave NaN
+            elsewhere; None denoises them all.
 
         Returns
         -------
@@ -180,7 +200,16 @@ class Denoiser(Model):
         (64, 64)
         """
         result: NDArray[np.float32] = last_result(
-            self.predict_iter(image, axes, output, device=device, out=out, tile=tile, passes=passes)
+            self.predict_iter(
+                image,
+                axes,
+                output,
+                device=device,
+                out=out,
+                tile=tile,
+                passes=passes,
+                samples=samples,
+            )
         )
         return result
 
@@ -194,6 +223,7 @@ class Denoiser(Model):
         out: Any = None,
         tile: tuple[int, ...] | None = None,
         passes: int | None = None,
+        samples: Sequence[int] | None = None,
     ) -> Iterator[Progress]:
         """Do what :meth:`predict` does, event by event; the last one's `result` is the output.
 
@@ -205,7 +235,15 @@ class Denoiser(Model):
             ``stage="predict"``, one event for each pass of each tile.
         """
         return predict_iter(
-            self, image, axes, output, device=device, out=out, tile=tile, passes=passes
+            self,
+            image,
+            axes,
+            output,
+            device=device,
+            out=out,
+            tile=tile,
+            passes=passes,
+            samples=samples,
         )
 
     def save(self, path: str | PathLike[str]) -> None:

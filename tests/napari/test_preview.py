@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 
+from napari_noise2self import api
 from napari_noise2self._napari import preview
 from napari_noise2self._napari.preview import (
     INTERVAL,
@@ -19,7 +21,7 @@ from napari_noise2self._napari.preview import (
     affordable_pixels,
     with_previews,
 )
-from napari_noise2self.core.config import Progress
+from napari_noise2self.core.config import Progress, TrainingConfig
 
 PART = (slice(10, 20), slice(5, 40))
 WINDOW = Window(read=(slice(0, 64), slice(0, 64)), show=PART)
@@ -30,7 +32,12 @@ class Brightener:
 
     trained = True
 
-    def predict(self, image: Any, axes: str, passes: int) -> Any:
+    def __init__(self, *, ndim: int = 2, context: int = 0, context_axis: str = "T") -> None:
+        self.ndim, self.context, self.context_axis = ndim, context, context_axis
+        self.asked: list[tuple[tuple[int, ...], Any]] = []
+
+    def predict(self, image: Any, axes: str, passes: int, samples: Any) -> Any:
+        self.asked.append((image.shape, None if samples is None else tuple(samples)))
         return np.asarray(image) + 1
 
 
@@ -49,6 +56,46 @@ def test_a_preview_is_the_window_that_was_asked_for(noisy: np.ndarray) -> None:
     assert previews[0].step == 1
     np.testing.assert_array_equal(previews[0].data, noisy[PART] + 1)
     assert [e.step for e in events if isinstance(e, Progress)] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("axes", "denoiser", "at", "planes", "samples"),
+    [
+        ("TYX", Brightener(context=2), 5, 5, (2,)),
+        ("TYX", Brightener(context=2), 0, 5, (0,)),
+        ("TYX", Brightener(context=2), 8, 5, (3,)),
+        ("TYX", Brightener(), 5, 1, (0,)),
+        ("ZYX", Brightener(context=1, context_axis="Z"), 5, 3, (1,)),
+        ("ZYX", Brightener(ndim=3, context_axis="T"), 5, 9, None),
+        ("ZYX", Brightener(ndim=3, context_axis="T"), 0, 9, None),
+    ],
+)
+def test_what_the_network_sees_around_the_shown_plane(
+    axes: str, denoiser: Brightener, at: int, planes: int, samples: Any
+) -> None:
+    image = np.random.default_rng(0).random((10, 64, 64)).astype(np.float32)
+    shown = (slice(at, at + 1), *PART)
+    requests = Requests()
+    requests.put(Window(read=(shown[0], *WINDOW.read), show=shown))
+    events = list(with_previews(steps(2), denoiser, image, axes, requests))
+    (found,) = [event for event in events if isinstance(event, Preview)]
+    assert denoiser.asked == [((planes, 64, 64), samples)]
+    np.testing.assert_array_equal(found.data, image[shown] + 1)
+
+
+def test_the_preview_of_a_frame_is_what_denoising_the_movie_gives() -> None:
+    movie = np.random.default_rng(0).random((9, 64, 64)).astype(np.float32)
+    config = TrainingConfig(steps=1, width=4, depth=1, context=2, footprint=(1, 1), device="cpu")
+    denoiser = api.Denoiser.for_image(movie, "TYX", config)
+    list(api.train(denoiser, movie))
+    whole = denoiser.predict(movie, passes=preview.PASSES)
+    for at in (0, 1, 4, 8):
+        window = (slice(at, at + 1), slice(0, 64), slice(0, 64))
+        requests = Requests()
+        requests.put(Window(window, window))
+        events = list(with_previews(steps(1), denoiser, movie, "TYX", requests))
+        (found,) = [event for event in events if isinstance(event, Preview)]
+        np.testing.assert_array_equal(found.data, whole[window])
 
 
 def test_nothing_is_predicted_unless_asked_for_or_before_there_are_weights(

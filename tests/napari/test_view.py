@@ -23,17 +23,6 @@ def test_the_current_plane_is_shown() -> None:
     assert shown(viewer, "TYX").show == (slice(4, 5), slice(0, 100), slice(0, 80))
 
 
-def test_a_volume_is_read_with_the_planes_around() -> None:
-    viewer = ViewerModel()
-    viewer.add_image(np.zeros((20, 100, 80)))
-    viewer.dims.set_point(0, 10)
-    window = shown(viewer, "ZYX")
-    assert window.show[0] == slice(10, 11)
-    assert window.read[0] == slice(6, 15)
-    viewer.dims.set_point(0, 0)
-    assert shown(viewer, "ZYX").read[0] == slice(0, 9)
-
-
 def test_all_channels_are_read() -> None:
     viewer = ViewerModel()
     viewer.add_image(np.zeros((3, 2, 100, 80)))

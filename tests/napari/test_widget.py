@@ -393,9 +393,36 @@ def test_a_model_that_does_not_fit_is_announced(
     train(qtbot, dock)
     assert "does not fit" not in dock.panel.model_label.text()
     viewer.add_image(stack, name="volume", axis_labels=("z", "y", "x"))
-    assert "does not fit this layer: it denoises planes" in dock.panel.model_label.text()
+    assert "does not fit" not in dock.panel.model_label.text(), "a z-stack is a row of planes"
     viewer.add_image(stack[:2], name="channels", axis_labels=("c", "y", "x"))
     assert "here are 2" in dock.panel.model_label.text()
+
+
+def test_a_model_of_a_movie_does_single_images_too(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, stack: np.ndarray, tiny: TrainingConfig
+) -> None:
+    viewer.add_image(stack, name="movie", axis_labels=("t", "y", "x"))
+    dock = make_dock(replace(tiny, context=1))
+    train(qtbot, dock)
+    assert "Model for frames with their neighbours" in dock.panel.model_label.text()
+    assert "does not fit" not in dock.panel.model_label.text()
+    viewer.add_image(stack[0], name="plane")
+    assert "does not fit" not in dock.panel.model_label.text()
+    denoise(qtbot, dock)
+    assert np.isfinite(viewer.layers["plane denoised"].data).all()
+
+
+def test_a_network_of_volumes_wants_a_z(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, stack: np.ndarray, tiny: TrainingConfig
+) -> None:
+    viewer.add_image(stack, name="movie", axis_labels=("t", "y", "x"))
+    dock = make_dock(replace(tiny, dimensions=3, footprint=None))
+    assert not dock.panel.train_button.isEnabled()
+    assert "there is no Z" in dock.panel.state_label.text()
+    dock.panel.layer_box.axes_edit.setText("ZYX")
+    dock.panel.layer_box.axes_edit.textEdited.emit("ZYX")
+    train(qtbot, dock)
+    assert "Model for volumes" in dock.panel.model_label.text()
 
 
 def test_choices_are_remembered(make_dock: Dock, qtbot: Any, viewer: ViewerModel) -> None:

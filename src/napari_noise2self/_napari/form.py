@@ -11,7 +11,7 @@ from magicgui.widgets.bases import ValueWidget
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QWidget
 
-from ..core.config import CHOICES, LIMITS, TrainingConfig
+from ..core.config import CHOICES, LIMITS, MOST_CONTEXT, TrainingConfig
 from ..core.errors import ConfigError
 from . import pieces
 
@@ -41,6 +41,15 @@ def _device_shown(device: str | None) -> str:
 
 def _device(shown: str) -> str | None:
     return None if shown == AUTOMATIC else shown
+
+
+def _none_shown(number: int) -> Callable[[Any], Any]:
+    """Show None as `number`: a combo box has no choice for None."""
+    return lambda value: number if value is None else value
+
+
+def _none_read(number: int) -> Callable[[Any], Any]:
+    return lambda value: None if value == number else value
 
 
 def _hole_text(footprint: tuple[int, ...] | None) -> str:
@@ -138,6 +147,28 @@ FIELDS: Mapping[str, Field] = {
         {"widget_type": "LineEdit"},
         _hole_text,
         _hole,
+    ),
+    "dimensions": Field(
+        "Network in",
+        "Automatic denoises a z-stack plane by plane, with the neighbouring planes in view. A 3-D "
+        "network takes several times as long for a step.",
+        {
+            "widget_type": "ComboBox",
+            "choices": [(AUTOMATIC, 0), ("2-D", 2), ("3-D", 3)],
+        },
+        _none_shown(0),
+        _none_read(0),
+    ),
+    "context": Field(
+        "Neighbours",
+        "How many frames (or planes) before and after it the network sees when it denoises one. "
+        "Automatic: 2, or 0 where neighbours share noise.",
+        {
+            "widget_type": "ComboBox",
+            "choices": [(AUTOMATIC, -1), *((str(n), n) for n in range(MOST_CONTEXT + 1))],
+        },
+        _none_shown(-1),
+        _none_read(-1),
     ),
     "seed": Field(
         "Seed",

@@ -131,8 +131,8 @@ class LayerBox(QWidget):
         self.axes_edit.setMaxLength(6)
         self.axes_edit.setToolTip(
             "What each dimension of the image is: T time, S separate samples, C channels, Z depth, "
-            "Y, X.\nCorrect it if the sentence below is wrong: Z is denoised as a volume, "
-            "T frame by frame."
+            "Y, X.\nCorrect it if the sentence below is wrong. Frames along T and planes "
+            "along Z are neighbours of each other, S are not."
         )
         self.understood_label = pieces.text("understood_label")
 

@@ -58,7 +58,8 @@ class Memory(QObject):
 
     def expectation(self, plan: Plan, *, steps_done: int) -> str:
         """Say how long a training will take, and on what."""
-        ndim = len(Stack.of(plan.source.image).spatial)
+        axes = Stack.of(plan.source.image).axes
+        ndim = plan.config.dimensions_for(axes)
         seconds, measured = expected(
             plan.config, ndim, self.remembered.seconds_per_step, steps_done=steps_done
         )

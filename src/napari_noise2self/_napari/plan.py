@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from weakref import ReferenceType
 
-from ..core.axes import Image
+from ..core.axes import Image, Stack
 from ..core.config import TrainingConfig
 from ..core.errors import ImageError
 from .layers import Source
@@ -35,6 +35,8 @@ class Plan:
     ------
     ImageError
         If the two images differ in shape.
+    ConfigError
+        If a 3-D network is asked for and the image has no Z.
     """
 
     layer: ReferenceType[Any]
@@ -45,6 +47,7 @@ class Plan:
     target: Image | None = None
 
     def __post_init__(self) -> None:
+        self.config.dimensions_for(Stack.of(self.source.image).axes)
         if self.target is not None and self.target.data.shape != self.source.image.data.shape:
             raise ImageError(
                 f'the target "{self.target.name}" has the shape {tuple(self.target.data.shape)} '

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,9 @@ SMALLEST = 128**2
 SECONDS = 0.3
 """How long one preview should take; the window is made as large as that allows."""
 
+Z_REACH = 4
+"""Planes above and below the shown one that a 3-D network is given."""
+
 PASSES = 1
 """Of the many that a prediction is the mean of."""
 
@@ -51,8 +54,8 @@ class Window:
     Attributes
     ----------
     read
-        One slice for each dimension of the array; planes and pixels around
-        `show` that the network needs to see.
+        One slice for each dimension of the array; with pixels around `show`
+        that the network needs to see.
     show
         One slice for each dimension, inside `read`.
     """
@@ -176,9 +179,25 @@ def with_previews(
 
 
 def _predict(denoiser: Any, array: Any, axes: str, window: Window) -> NDArray[np.float32]:
+    """Denoise the window, with the planes or frames around it in view that the network asks for."""
+    reach = {"Z": Z_REACH} if denoiser.ndim == 3 else {denoiser.context_axis: denoiser.context}
+    read = []
+    for part, letter, size in zip(window.read, axes, array.shape, strict=True):
+        more = reach.get(letter, 0)
+        read.append(slice(*within(part.start - more, part.stop + more, size)))
+    window = replace(window, read=tuple(read))
+    # One frame is shown; those around it are looked at, not denoised.
+    place = dict(zip(axes, window.inner, strict=True)).get(denoiser.context_axis)
+    samples = None if place is None or denoiser.ndim == 3 else range(place.start, place.stop)
     crop = np.asarray(array[window.read])
-    shown = denoiser.predict(crop, axes=axes, passes=PASSES)[window.inner]
+    shown = denoiser.predict(crop, axes=axes, passes=PASSES, samples=samples)[window.inner]
     return np.ascontiguousarray(shown, dtype=np.float32)
+
+
+def within(start: int, stop: int, size: int) -> tuple[int, int]:
+    """Shift a part into the image, so that the network sees as much at its end as elsewhere."""
+    shift = max(0, -start) - max(0, stop - size)
+    return max(0, start + shift), min(size, stop + shift)
 
 
 def affordable_pixels(pixels_per_second: float, before: int, largest: int = LARGEST) -> int:

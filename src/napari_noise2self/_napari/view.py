@@ -8,13 +8,10 @@ from typing import Any
 import numpy as np
 
 from .layers import array_of
-from .preview import Window
+from .preview import Window, within
 
 LEAST_EDGE = 64
 """Pixels along Y and X that a network is given at least, even if fewer are shown."""
-
-Z_CONTEXT = 4
-"""Planes above and below the shown one that a 3-D network is given."""
 
 
 def window_shown(layer: Any, dims: Any, axes: str, limit: int) -> Window | None:
@@ -95,18 +92,9 @@ def _grown(
     """Return the parts with what a network wants to see around them."""
     grown = []
     for (start, stop), letter, size in zip(visible, axes, shape, strict=True):
-        more = Z_CONTEXT if letter == "Z" else 0
-        if letter in "YX":
-            more = max(0, LEAST_EDGE - (stop - start) + 1) // 2
-        start, stop = _within(start - more, stop + more, size)
-        grown.append((start, stop))
+        more = max(0, LEAST_EDGE - (stop - start) + 1) // 2 if letter in "YX" else 0
+        grown.append(within(start - more, stop + more, size))
     return grown
-
-
-def _within(start: int, stop: int, size: int) -> tuple[int, int]:
-    """Shift a part into the image, so that the network sees as much at its end as elsewhere."""
-    shift = max(0, -start) - max(0, stop - size)
-    return max(0, start + shift), min(size, stop + shift)
 
 
 def _centred(part: tuple[int, int], edge: int) -> tuple[int, int]:

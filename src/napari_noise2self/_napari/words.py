@@ -60,6 +60,8 @@ def about_model(denoiser: Any) -> str:
     """Say what a model was trained on."""
     record = denoiser.record
     kind = "volumes" if denoiser.ndim == 3 else "planes"
+    if denoiser.context:
+        kind = f"{'planes' if denoiser.context_axis == 'Z' else 'frames'} with their neighbours"
     channels = f", {denoiser.channels} channels" if denoiser.channels > 1 else ""
     image = record.image or "an image that is not recorded"
     return f"Model for {kind}{channels}, trained {record.steps} steps on {image}."
@@ -67,10 +69,8 @@ def about_model(denoiser: Any) -> str:
 
 def misfit(denoiser: Any, stack: Stack) -> str | None:
     """Say why a model does not fit an image; None if it does."""
-    if len(stack.spatial) != denoiser.ndim:
-        if denoiser.ndim == 3:
-            return "It does not fit this layer, whose axes have no Z: it denoises volumes."
-        return "It does not fit this layer: it denoises planes. Write T in place of Z in the axes."
+    if denoiser.ndim > len(stack.spatial):
+        return "It does not fit this layer, whose axes have no Z: it denoises volumes."
     if stack.channels != denoiser.channels:
         return (
             f"It does not fit this layer: it was trained on {denoiser.channels} channel(s), "

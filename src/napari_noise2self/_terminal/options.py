@@ -99,6 +99,26 @@ Footprint = Annotated[
         rich_help_panel=_TRAINING,
     ),
 ]
+Context = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Frames (or planes of a z-stack) before and after it that the network sees when it "
+        "denoises one.",
+        show_default="2, or 0 where neighbours share noise",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Dimensions = Annotated[
+    int | None,
+    typer.Option(
+        metavar="2|3",
+        help="Of the network: 2 denoises a z-stack plane by plane, 3 as a volume, which takes "
+        "several times as long.",
+        show_default="2, or as many as --footprint has",
+        rich_help_panel=_TRAINING,
+    ),
+]
 Target = Annotated[
     Path | None,
     typer.Option(
@@ -181,6 +201,8 @@ def training_config(
     time_limit: float | None = None,
     seed: int | None = None,
     footprint: str | None = None,
+    context: int | None = None,
+    dimensions: int | None = None,
     device: str | None = None,
     target: Path | None = None,
     method: MethodName | None = None,
@@ -212,6 +234,8 @@ def training_config(
         "time_limit": time_limit,
         "seed": seed,
         "device": device,
+        "context": context,
+        "dimensions": dimensions,
         "footprint": None if footprint is None else sizes(footprint),
     }
     config = TrainingConfig.preset(_PRESET if preset is None else preset)

@@ -194,7 +194,17 @@ def facts(denoiser: Denoiser | Calibration) -> dict[str, Any]:
     if isinstance(denoiser, api.Calibration):
         return denoiser.to_dict() | {"loss": denoiser.loss}
     record = denoiser.record.to_dict()
-    return {"axes": denoiser.axes, "footprint": list(denoiser.footprint), **record}
+    return {
+        "axes": denoiser.axes,
+        "footprint": list(denoiser.footprint),
+        "context": denoiser.context,
+        **record,
+    }
+
+
+def _seen(method: Mapping[str, Any]) -> str:
+    count = method.get("context", 0)
+    return f", {count} neighbours on each side in view" if count else ""
 
 
 def described(path: Path, header: Mapping[str, Any]) -> str:
@@ -210,7 +220,7 @@ def described(path: Path, header: Mapping[str, Any]) -> str:
             f"axes {header['axes']}",
             "network": f"{network['name']}, width {network['width']}, depth {network['depth']}",
             "method": f"{method['name']}, footprint {_by(method['footprint'])}, "
-            f"stride {_by(method['stride'])}",
+            f"stride {_by(method['stride'])}{_seen(method)}",
             "trained on": f"{record['image']}; {record['device']}",
             "training": in_short(record),
             "saved by": f"napari-noise2self {header['package_version']}, "

@@ -155,14 +155,19 @@ class Stack:
         Its axes, checked.
     understood
         One sentence that says how the shape was read.
+    planes
+        Whether Z counts as a sample axis: a z-stack is then a row of planes.
     """
 
     data: Any
     axes: str
     understood: str = field(compare=False)
+    planes: bool = False
 
     @classmethod
-    def of(cls, image: Any, axes: str | None = None, *, rgb: bool = False) -> Stack:
+    def of(
+        cls, image: Any, axes: str | None = None, *, rgb: bool = False, planes: bool = False
+    ) -> Stack:
         """See `image` as a stack; `axes` wins over the image's own, a guess comes last.
 
         Parameters
@@ -174,6 +179,8 @@ class Stack:
             guess from the shape.
         rgb
             Whether the last dimension is known to hold colour.
+        planes
+            Whether Z is to count as a sample axis.
 
         Raises
         ------
@@ -206,7 +213,7 @@ class Stack:
         if guessed:
             sentence += f' (axes "{axes}" taken from the shape)'
             _log.info("image understood as %s", sentence)
-        return cls(image, axes, sentence)
+        return cls(image, axes, sentence, planes)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -220,12 +227,17 @@ class Stack:
     @property
     def sample_axes(self) -> str:
         """The letters whose positions are samples, in the image's order."""
-        return "".join(a for a in self.axes if a in SAMPLES)
+        return "".join(a for a in self.axes if a in SAMPLES or (self.planes and a == "Z"))
 
     @property
     def spatial_axes(self) -> str:
         """``"YX"`` or ``"ZYX"``, in this order whatever the image's."""
-        return "".join(a for a in SPATIAL if a in self.axes)
+        return "".join(a for a in SPATIAL if a in self.axes and a not in self.sample_axes)
+
+    @property
+    def context_axis(self) -> str:
+        """The letter along which samples are neighbours: Z of planes, else T; "" if neither."""
+        return next((a for a in "ZT" if a in self.sample_axes), "")
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -240,7 +252,7 @@ class Stack:
 
     @property
     def samples(self) -> int:
-        """Number of samples: time points times positions."""
+        """Number of samples: time points times positions, and planes where they are samples."""
         sizes = self._sizes()
         return math.prod(sizes[a] for a in self.sample_axes)
 
@@ -259,10 +271,33 @@ class Stack:
 
     def _order(self) -> list[int]:
         """Positions of (C, *spatial) among the axes that remain once a sample is picked."""
-        kept = [a for a in self.axes if a not in SAMPLES]
+        kept = [a for a in self.axes if a not in self.sample_axes]
         return [kept.index(a) for a in (CHANNEL + self.spatial_axes) if a in kept]
 
-    def read(self, sample: int, window: tuple[slice, ...] | None = None) -> NDArray[np.float32]:
+    def neighbours(self, sample: int, context: int) -> list[int | None]:
+        """Return the samples around `sample` along `context_axis`, `context` on each side.
+
+        Beyond an end of the stack there is none: None.
+
+        Examples
+        --------
+        >>> stack = Stack.of(np.zeros((5, 32, 32)), "TYX")
+        >>> stack.neighbours(2, 2), stack.neighbours(0, 1)
+        ([0, 1, 3, 4], [None, 1])
+        """
+        steps = [*range(-context, 0), *range(1, context + 1)]
+        letters = self.sample_axes
+        if self.context_axis not in letters or not letters:
+            return [None] * len(steps)
+        sizes = [self._sizes()[a] for a in letters]
+        axis = letters.index(self.context_axis)
+        here = int(np.unravel_index(sample, sizes)[axis])
+        across = math.prod(sizes[axis + 1 :])  # samples from one position to the next
+        return [sample + s * across if 0 <= here + s < sizes[axis] else None for s in steps]
+
+    def read(
+        self, sample: int, window: tuple[slice, ...] | None = None, *, context: int = 0
+    ) -> NDArray[np.float32]:
         """Read one window of one sample.
 
         Parameters
@@ -271,12 +306,23 @@ class Stack:
             Index of the sample, 0 to `samples` - 1.
         window
             One slice for each spatial axis; None for the whole sample.
+        context
+            How many neighbours on each side to read as well.
 
         Returns
         -------
         numpy.ndarray
-            float32, shape (C, *window).
+            float32, shape (C, *window); with context (C * (1 + 2 * context),
+            *window), the channels of the sample first, then those of each
+            neighbour, NaN where there is none.
         """
+        if context:
+            own = self.read(sample, window)
+            nothing = np.full_like(own, np.nan)
+            row = self.neighbours(sample, context)
+            return np.concatenate(
+                [own, *(nothing if n is None else self.read(n, window) for n in row)]
+            )
         window = window or tuple(slice(0, n) for n in self.spatial)
         part = np.asarray(self.data[self._index(sample, window)])
         part = part.transpose(self._order())

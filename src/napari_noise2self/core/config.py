@@ -25,6 +25,9 @@ FamilyName = Literal["median", "gaussian", "nlm", "wavelet", "tv", "bm3d"]
 FAMILY: FamilyName = "gaussian"
 """The classical denoiser that is calibrated unless another is asked for."""
 
+MOST_CONTEXT = 8
+"""Most neighbouring frames on each side that a network may look at."""
+
 MINIMUM_SIZE = 32
 """Smallest extent along Y and X, in pixels, that a network is trained on."""
 
@@ -80,9 +83,18 @@ class TrainingConfig:
         Spacing of the pixels that are hidden together. A footprint that asks
         for more raises it along its axis.
     footprint
-        Width of the hole that hides one pixel, along each spatial axis (odd
-        numbers, for example ``(1, 1)`` for the pixel alone or ``(1, 9)`` for a
-        horizontal line). None takes it from the correlation of the noise.
+        Width of the hole that hides one pixel, along each axis that the network
+        convolves (odd numbers, for example ``(1, 1)`` for the pixel alone or
+        ``(1, 9)`` for a horizontal line). None takes it from the correlation of
+        the noise.
+    dimensions
+        Of the network: 2 denoises a z-stack plane by plane, 3 convolves in z as
+        well, which takes several times as long. None takes 2, or 3 where
+        `footprint` has three widths.
+    context
+        How many neighbouring frames (or planes of a z-stack) on each side the
+        network sees besides the one that it denoises. None takes 2 where the
+        noise of neighbours is independent, and 0 elsewhere.
     validate_every
         Steps between two looks at the held-out pixels.
     patience
@@ -115,6 +127,8 @@ class TrainingConfig:
     pixels_per_step: int = 73_728
     stride: int = 4
     footprint: tuple[int, ...] | None = None
+    dimensions: int | None = None
+    context: int | None = None
     validate_every: int = 25
     patience: int = 12
     seed: int = 0
@@ -146,6 +160,27 @@ class TrainingConfig:
                 f"footprint={self.footprint!r}: expected one odd width for each spatial axis, "
                 "for example (1, 1) or (5, 5) in 2-D, (1, 5, 5) in 3-D"
             )
+        if self.dimensions not in (None, 2, 3):
+            raise ConfigError(f"dimensions={self.dimensions!r}: expected 2, 3 or None")
+        if self.footprint and self.dimensions not in (None, len(self.footprint)):
+            raise ConfigError(
+                f"footprint={self.footprint} with dimensions={self.dimensions}: expected one "
+                "width for each dimension of the network"
+            )
+        if self.context is not None and (
+            isinstance(self.context, bool)
+            or not isinstance(self.context, int)
+            or not 0 <= self.context <= MOST_CONTEXT
+        ):
+            raise ConfigError(
+                f"context={self.context!r}: expected a whole number from 0 to {MOST_CONTEXT}, or "
+                "None to take it from the noise"
+            )
+        if self.context and self.method != "noise2self":
+            raise ConfigError(
+                f"context={self.context} with method={self.method!r}: only noise2self looks at "
+                "neighbouring frames; leave context out"
+            )
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ConfigError(
@@ -169,6 +204,29 @@ class TrainingConfig:
         if name not in PRESETS:
             raise ConfigError(f"preset={name!r}: expected one of {', '.join(PRESETS)}")
         return replace(cls(), **PRESETS[name])
+
+    def dimensions_for(self, axes: str) -> int:
+        """Return how many dimensions the network has for an image with these axes.
+
+        Raises
+        ------
+        ConfigError
+            If three are asked for and there is no Z.
+
+        Examples
+        --------
+        >>> TrainingConfig().dimensions_for("ZYX")
+        2
+        >>> TrainingConfig(footprint=(1, 5, 5)).dimensions_for("ZYX")
+        3
+        """
+        asked = self.dimensions or len(self.footprint or (1, 1))
+        if asked == 3 and "Z" not in axes:
+            raise ConfigError(
+                f'a 3-D network (dimensions, or three widths of footprint) for axes "{axes}": '
+                "there is no Z; ask for 2, or name the axis of the planes Z"
+            )
+        return asked
 
 
 def _is_number(value: object) -> bool:

@@ -16,8 +16,15 @@ from numpy.typing import NDArray
 
 from .axes import Stack
 from .flatness import EDGE, neighbour_axes, sample_runs, windows_of_blocks
-from .footprint import alike, hole, leak
+from .footprint import SURE, alike, hole, leak
 from .spectrum import AxisCorrelation, across_planes, in_plane, unknown
+
+CONTEXT = 2
+"""Neighbouring frames or planes on each side: a third gains nothing where things move."""
+
+SHARED = 0.1
+"""Correlation of the noise of neighbouring frames above which they are not shown: the part of the
+noise that they share stays in the result, and this much is what other noise stays there as well."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,28 @@ def propose_footprint(correlation: NoiseCorrelation) -> tuple[int, ...]:
     return tuple(map(max, zip(*holes, strict=True))) or (1,) * len(correlation.spatial_axes)
 
 
+def propose_context(correlation: NoiseCorrelation, stack: Stack) -> int:
+    """Return how many neighbouring frames or planes on each side a network should see.
+
+    Noise that neighbours share, the fixed pattern of a camera, would be taken for
+    structure, and no loss could tell. So they are shown only where the noise of
+    neighbours is independent; and never volumes, which would cost too much.
+
+    Parameters
+    ----------
+    correlation
+        What `noise_correlation` found in `stack`.
+    stack
+        The image.
+    """
+    axis = stack.context_axis if len(stack.spatial) == 2 else ""
+    found = correlation.along(axis) if axis else None
+    if found is None or not found.rho or found.rho[0] - SURE * found.error[0] > SHARED:
+        return 0
+    count = int(stack.data.shape[stack.axes.index(axis)])
+    return min(CONTEXT, (count - 1) // 2)
+
+
 def _sentence(correlation: NoiseCorrelation) -> str:
     channels = [c for c in correlation.channels if c]
     if not channels:
@@ -169,6 +198,7 @@ def _channel(
             across[axis] = across_planes(values, axis)
     if not plane:
         return (), (), 0
-    depth = across.pop("Z", unknown("Z"))
-    spatial = (depth, *plane) if "Z" in spatial_axes else tuple(plane)
+    spatial = tuple(plane)
+    if "Z" in spatial_axes:
+        spatial = (across.pop("Z", unknown("Z")), *plane)
     return spatial, tuple(across.values()), count

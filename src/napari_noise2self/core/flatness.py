@@ -62,7 +62,8 @@ COSINES = _cosines()
 def neighbour_axes(stack: Stack) -> str:
     """Return the axes, apart from Y and X, along which a plane has neighbours."""
     sizes = dict(zip(stack.axes, stack.data.shape, strict=True))
-    return "".join(a for a in (*stack.sample_axes, "Z") if sizes.get(a, 1) > 1)
+    across = dict.fromkeys((*stack.sample_axes, "Z"))
+    return "".join(a for a in across if sizes.get(a, 1) > 1)
 
 
 def sample_runs(
@@ -95,12 +96,13 @@ def sample_runs(
     # Every place that a run may start at, as one index space.
     samples = np.arange(stack.samples)
     across = 1  # distance, in samples, of neighbours along a sample axis
-    if axis and axis != "Z":
+    if axis in stack.sample_axes and axis:
         for letter in stack.sample_axes.partition(axis)[2]:
             across *= sizes[letter]
         position = samples // across % sizes[axis]
         samples = samples[(position % length == 0) & (position + length <= sizes[axis])]
-    planes = np.arange(0, depth - length + 1, length) if axis == "Z" else np.arange(depth)
+    inside = axis == "Z" and volume  # neighbours within one sample
+    planes = np.arange(0, depth - length + 1, length) if inside else np.arange(depth)
     rows, columns = (_tiles(n) for n in stack.spatial[-2:])
     extent = (len(samples), len(planes), len(rows), len(columns))
     total = int(np.prod(extent))
@@ -113,7 +115,7 @@ def sample_runs(
     runs = []
     for i, j, k, m in zip(*np.unravel_index(drawn, extent), strict=True):
         sample, plane, window = int(samples[i]), int(planes[j]), (rows[k], columns[m])
-        if axis == "Z":
+        if inside:
             run = stack.read(sample, (slice(plane, plane + length), *window)).swapaxes(0, 1)
         elif volume:
             place = (slice(plane, plane + 1), *window)

@@ -53,13 +53,21 @@ class Method(ABC):
     grid
         The partition into J-sets and the hole that hides each target; the
         held-out pixels are one of its sets.
+    context
+        Neighbouring samples on each side that the network sees as further
+        channels, behind those of the sample that it denoises.
     """
 
     grid: Grid
+    context: int = 0
     takes_target: ClassVar[bool] = False
     """Whether it trains on pairs: a noisy image and a target."""
     both_ways: ClassVar[bool] = False
     """Whether image and target may change places."""
+
+    def own(self, noisy: Tensor) -> Tensor:
+        """Return the channels of the sample that is denoised, without those of its neighbours."""
+        return noisy[:, : noisy.shape[1] // (1 + 2 * self.context)]
 
     @abstractmethod
     def loss(
@@ -75,11 +83,11 @@ class Method(ABC):
         Parameters
         ----------
         network
-            Maps (N, C, *spatial) to the same shape.
+            Maps `noisy` to (N, C, *spatial).
         noisy
-            Batch of shape (N, C, *spatial).
+            Batch of shape (N, C * (1 + 2 * context), *spatial).
         target
-            The same shape, for a method that has a target of its own.
+            (N, C, *spatial), for a method that has a target of its own.
         counted
             Boolean (N, 1, *spatial): pixels that the loss may be taken on.
         offsets
@@ -115,9 +123,23 @@ class Noise2Self(Method):
         offsets: Tensor,
     ) -> Tensor:
         """Mean squared error on J, all channels of a hidden pixel hidden together."""
+        targets, filled = self.hide(noisy, offsets)
+        return masked_mse(network(filled), self.own(noisy), targets & counted)
+
+    def hide(self, noisy: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the targets and the input in which they are hidden.
+
+        The same pixels of the neighbours stay visible: their noise is another.
+        For a neighbour that is not there (NaN) the filled sample stands in.
+        """
         targets, hidden = self.grid.masks(noisy.shape[2:], offsets)
-        prediction = network(donut_fill(noisy, hidden, self.grid.footprint))
-        return masked_mse(prediction, noisy, targets & counted)
+        own = self.own(noisy)
+        filled = donut_fill(own, hidden, self.grid.footprint)
+        if self.context:
+            near = noisy[:, own.shape[1] :]
+            instead = filled.repeat(1, 2 * self.context, *(1,) * (noisy.ndim - 2))
+            filled = torch.cat([filled, torch.where(near.isnan(), instead, near)], dim=1)
+        return targets, filled
 
     def passes(self, output: Output) -> Sequence[Pass]:
         """Hide every J-set once for the strict gather; for the mean, up to `BEST_PASSES` of them.
@@ -140,8 +162,7 @@ class Noise2Self(Method):
         was itself visible, which is information the gather throws away.
         """
         offsets = torch.tensor([which.offset], device=noisy.device)
-        targets, hidden = self.grid.masks(noisy.shape[2:], offsets)
-        filled = donut_fill(noisy, hidden, self.grid.footprint)
+        targets, filled = self.hide(noisy, offsets)
         values = mirrored(network, filled, which.mirror)
         return values, targets if output == "j-invariant" else torch.ones_like(targets)
 
@@ -215,10 +236,10 @@ METHODS: Mapping[str, type[Method]] = {
 def method_to_dict(method: Method) -> dict[str, Any]:
     """Return what :func:`method_from_dict` needs, in JSON's types."""
     name = next(name for name, cls in METHODS.items() if type(method) is cls)
-    return {"name": name, **asdict(method.grid)}
+    return {"name": name, **asdict(method.grid), "context": method.context}
 
 
 def method_from_dict(values: Mapping[str, Any]) -> Method:
     """Rebuild a method from a model file's header."""
     grid = Grid(tuple(values["stride"]), tuple(values["footprint"]))
-    return METHODS[values["name"]](grid)
+    return METHODS[values["name"]](grid, int(values.get("context", 0)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from .axes import SPATIAL, Image, Stack
+from .axes import SPATIAL, Image, Stack, check_axes
 from .config import MINIMUM_SIZE, TrainingConfig
 from .errors import ConfigError, ImageError, ModelFileError, ModelMismatchError
 from .methods import Method, method_from_dict, method_to_dict
@@ -112,13 +112,23 @@ class Model:
 
     @property
     def ndim(self) -> int:
-        """2 for a network on planes, 3 for one on volumes."""
-        return sum(a in SPATIAL for a in self.axes)
+        """2 for a network on planes, those of a z-stack too; 3 for one on volumes."""
+        return len(self.footprint)
 
     @property
     def footprint(self) -> tuple[int, ...]:
         """Width of the hole that hides a pixel, along each spatial axis."""
         return self.method.grid.footprint
+
+    @property
+    def context(self) -> int:
+        """How many neighbouring frames or planes on each side the network sees."""
+        return self.method.context
+
+    @property
+    def context_axis(self) -> str:
+        """The axis along which they are neighbours: Z where planes of a z-stack are, else T."""
+        return "Z" if self.ndim == 2 and "Z" in self.axes else "T"
 
     @property
     def trained(self) -> bool:
@@ -140,6 +150,7 @@ class Model:
                 channels=self.channels,
                 width=self.config.width,
                 depth=self.config.depth,
+                inputs=self.channels * (1 + 2 * self.context),
             )
         layout = torch.channels_last_3d if self.ndim == 3 else torch.channels_last
         # Several times faster on CPU and GPU alike; torch's stubs leave this overload out.
@@ -163,17 +174,11 @@ class Model:
         data = image.data if isinstance(image, Image) else image
         if own is None and len(getattr(data, "shape", ())) == len(self.axes):
             own = self.axes
-        stack = Stack.of(image, own)
+        stack = Stack.of(image, own, planes=self.ndim == 2)
         if len(stack.spatial) != self.ndim:
-            kinds = {2: "planes (2-D)", 3: "volumes (3-D, axes with Z)"}
-            mend = (
-                'name the axes of a stack of planes "TYX" instead of "ZYX"'
-                if self.ndim == 2
-                else 'give a volume, axes "ZYX"'
-            )
             raise ModelMismatchError(
-                f"the model was trained on {kinds[self.ndim]} and the image has axes "
-                f'"{stack.axes}"; {mend}, or train a model on this image'
+                "the model was trained on volumes (3-D, axes with Z) and the image has axes "
+                f'"{stack.axes}"; give a volume, axes "ZYX", or train a model on this image'
             )
         if stack.channels != self.channels:
             raise ModelMismatchError(
@@ -232,6 +237,7 @@ class Model:
                 config=TrainingConfig(**config),
                 record=TrainingRecord.from_dict(header["record"]),
             )
+            check_axes((1,) * len(model.axes), model.axes)
             check_footprint(model.footprint, model.axes)
             wanted = {**header["network"]}
             have = {
@@ -278,9 +284,9 @@ def check_size(stack: Stack) -> None:
 
 
 def check_footprint(footprint: tuple[int, ...], axes: str) -> None:
-    """Refuse a hole that has not one width for each spatial axis."""
+    """Refuse a hole that has neither a width for Y and X nor one for each spatial axis."""
     spatial = "".join(a for a in SPATIAL if a in axes)
-    if len(footprint) != len(spatial):
+    if len(footprint) not in (2, len(spatial)):
         raise ConfigError(
             f"footprint={footprint} has {len(footprint)} widths and the image {len(spatial)} "
             f'spatial axes ("{spatial}"); give one odd width for each, or None to measure them'

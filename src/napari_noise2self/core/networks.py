@@ -15,7 +15,7 @@ SLOPE = 0.1  # of the LeakyReLU, and so of the initialisation that goes with it
 
 
 class Network(Protocol):
-    """A module on (N, C, *spatial) that knows its own geometry."""
+    """A module that maps (N, inputs, *spatial) to (N, channels, *spatial), and its geometry."""
 
     divisor: tuple[int, ...]
     """A window must start at a multiple of these to be computed as within the whole."""
@@ -25,7 +25,7 @@ class Network(Protocol):
     """Feature values alive at once for each pixel, to budget memory with."""
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Map (N, C, *spatial) to the same shape; any size is taken."""
+        """Map (N, inputs, *spatial) to (N, channels, *spatial); any size is taken."""
         ...
 
 
@@ -151,6 +151,9 @@ class UNet(nn.Module):
         2 or 3.
     channels
         Channels of the image, in and out.
+    inputs
+        Channels in, those of the image first; more than `channels` where
+        neighbouring frames are seen. None for `channels`.
     width
         Feature channels at full resolution; twice as many at all lower ones
         (doubling at each level cost half as much again and gained nothing).
@@ -162,8 +165,11 @@ class UNet(nn.Module):
     Ronneberger et al., "U-Net", MICCAI 2015.
     """
 
-    def __init__(self, *, ndim: int, channels: int, width: int, depth: int) -> None:
+    def __init__(
+        self, *, ndim: int, channels: int, width: int, depth: int, inputs: int | None = None
+    ) -> None:
         super().__init__()
+        self.channels = channels
         widths = [width] + [2 * width] * depth
         self.pools = [(1, 2, 2) if ndim == 3 and level == 0 else (2,) * ndim
                       for level in range(depth)]  # fmt: skip
@@ -172,7 +178,7 @@ class UNet(nn.Module):
         self.values_per_pixel = 6 * width  # skip, upsampled, both concatenated, output, input
         self.smooth = Smooth()
         self.encoder = nn.ModuleList(
-            _Block(ndim, channels if level == 0 else widths[level - 1], widths[level])
+            _Block(ndim, (inputs or channels) if level == 0 else widths[level - 1], widths[level])
             for level in range(depth + 1)
         )
         # Before upsampling, not after: both are linear and commute, and this way costs a quarter.
@@ -203,7 +209,7 @@ class UNet(nn.Module):
         return tuple(reach)  # always more than the smoothing's 5 pixels
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, *spatial) to the same shape, in float32."""
+        """Map (N, inputs, *spatial) to (N, channels, *spatial), in float32."""
         spatial = x.shape[2:]
         features = padded(x, self.divisor)
         skips = []
@@ -218,7 +224,7 @@ class UNet(nn.Module):
             features = F.interpolate(narrow(features), size=skip.shape[2:], mode=self.upsampling)
             features = block(torch.cat([features, skip], dim=1))
         correction = self.last(features)[(..., *(slice(0, n) for n in spatial))]
-        output: Tensor = self.smooth(x) + correction.float()
+        output: Tensor = self.smooth(x[:, : self.channels]) + correction.float()
         return output
 
 
@@ -236,6 +242,9 @@ class DnCNN(nn.Module):
         2 or 3.
     channels
         Channels of the image, in and out.
+    inputs
+        Channels in, those of the image first; more than `channels` where
+        neighbouring frames are seen. None for `channels`.
     width
         Feature channels.
     depth
@@ -246,32 +255,38 @@ class DnCNN(nn.Module):
     Zhang et al., "Beyond a Gaussian denoiser", IEEE TIP 2017.
     """
 
-    def __init__(self, *, ndim: int, channels: int, width: int, depth: int) -> None:
+    def __init__(
+        self, *, ndim: int, channels: int, width: int, depth: int, inputs: int | None = None
+    ) -> None:
         super().__init__()
+        self.channels = channels
         layers = 5 * depth + 2
         self.divisor = (1,) * ndim
         self.halo = (layers - 1,) * ndim  # the last convolution is 1 x 1
         self.values_per_pixel = 3 * width
         self.smooth = Smooth()
         self.layers = nn.ModuleList(
-            _conv(ndim, channels if layer == 0 else width, width) for layer in range(layers - 1)
+            _conv(ndim, (inputs or channels) if layer == 0 else width, width)
+            for layer in range(layers - 1)
         )
         self.last = _conv(ndim, width, channels, size=1)
         _initialise(self)
         _zero(self.last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, *spatial) to the same shape, in float32."""
+        """Map (N, inputs, *spatial) to (N, channels, *spatial), in float32."""
         features = x
         for layer in self.layers:
             features = F.leaky_relu(layer(features), SLOPE)
-        output: Tensor = self.smooth(x) + self.last(features).float()
+        output: Tensor = self.smooth(x[:, : self.channels]) + self.last(features).float()
         return output
 
 
 NETWORKS: Mapping[str, Any] = {"unet": UNet, "dncnn": DnCNN}
 
 
-def build_network(name: str, *, ndim: int, channels: int, width: int, depth: int) -> Any:
+def build_network(
+    name: str, *, ndim: int, channels: int, width: int, depth: int, inputs: int | None = None
+) -> Any:
     """Build the network called `name`, with weights from torch's current generator."""
-    return NETWORKS[name](ndim=ndim, channels=channels, width=width, depth=depth)
+    return NETWORKS[name](ndim=ndim, channels=channels, width=width, depth=depth, inputs=inputs)

@@ -99,10 +99,11 @@ class Normalization:
 
     def _column(self, values: tuple[float, ...], like: Tensor) -> Tensor:
         shape = (-1,) + (1,) * (like.ndim - 2)
-        return torch.tensor(values, dtype=torch.float32).to(like.device).view(shape)
+        column = torch.tensor(values, dtype=torch.float32).repeat(like.shape[1] // len(values))
+        return column.to(like.device).view(shape)
 
     def apply(self, x: Tensor) -> Tensor:
-        """Normalize `x` of shape (N, C, *spatial)."""
+        """Normalize `x` of shape (N, C, *spatial), or with the channels of several samples."""
         scale = tuple(std or 1.0 for std in self.std)
         return (x - self._column(self.mean, x)) / self._column(scale, x)
 
@@ -111,8 +112,9 @@ class Normalization:
         return x * self._column(self.std, x) + self._column(self.mean, x)
 
     def differs_from(self, stack: Stack) -> str | None:
-        """Say how the first sample of `stack` differs from these statistics, if it does by much."""
-        values = stack.read(0, next(stack.windows())[1]).reshape(stack.channels, -1)
+        """Say how the middle sample of `stack` differs from these statistics, if by much."""
+        window = next(stack.windows())[1]
+        values = stack.read(stack.samples // 2, window).reshape(stack.channels, -1)
         for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
             finite = values[channel][np.isfinite(values[channel])].astype(np.float64)
             if not finite.size:

@@ -27,6 +27,9 @@ POOL_RENEWAL = 4
 """Steps after which one block of the pool makes room for another."""
 EVEN = 16
 """What the edge of a crop is a multiple of where it is less than asked for."""
+ALONE = 0.5
+"""Share of the crops from which neighbours are taken away, as they are missing at the ends of a
+stack. Those are a few frames of many, and a network that never saw the like does them badly."""
 HELD_OUT = 10_000
 """Held-out pixels that a validation looks at, if the image has them."""
 
@@ -70,9 +73,9 @@ class Batch:
     Attributes
     ----------
     noisy
-        Normalized float32 of shape (N, C, *patch).
+        Normalized float32 of shape (N, C * (1 + 2 * context), *patch).
     target
-        The same shape where the method has a target of its own, else None.
+        (N, C, *patch) where the method has a target of its own, else None.
     counted
         Boolean (N, 1, *patch): pixels that the loss may be taken on.
     """
@@ -123,6 +126,8 @@ class Crops:
         Bound on what the data take there.
     step
         Step at which training goes on: the pool is filled as it stood there.
+    context
+        Neighbours on each side of a noisy sample that its crops hold as well.
     """
 
     def __init__(
@@ -136,20 +141,22 @@ class Crops:
         device: torch.device,
         resident_bytes: int = RESIDENT_BYTES,
         step: int = 0,
+        context: int = 0,
     ) -> None:
-        self.stacks, self.normalization = stacks, normalization
+        self.stacks, self.normalization, self.context = stacks, normalization, context
         self.patch, self.held_out = patch, held_out
         self.seed, self.device = seed, device
         first = stacks[0]
-        channels = sum(stack.channels for stack in stacks)
-        self.whole = 4 * channels * first.samples * math.prod(first.spatial) <= resident_bytes
-        if self.whole:
+        channels = [stack.channels for stack in stacks]
+        self.whole = 4 * sum(channels) * first.samples * math.prod(first.spatial) <= resident_bytes
+        if self.whole:  # a sample's neighbours are there as well
             self.block, count = first.spatial, first.samples
         else:
+            channels[0] *= 1 + 2 * context
             self.block = tuple(min(n, 2 * p) for n, p in zip(first.spatial, patch, strict=True))
-            count = max(1, resident_bytes // (4 * channels * math.prod(self.block)))
+            count = max(1, resident_bytes // (4 * sum(channels) * math.prod(self.block)))
         self.data: list[Tensor] = [
-            torch.empty((count, stack.channels, *self.block), device=device) for stack in stacks
+            torch.empty((count, c, *self.block), device=device) for c in channels
         ]
         self.origins = [(0,) * len(patch)] * count
         self._loaded = 0
@@ -169,7 +176,8 @@ class Crops:
             )
         window = window_at(origin, self.block)
         for data, stack in zip(self.data, self.stacks, strict=True):
-            values = torch.from_numpy(stack.read(sample, window)).to(self.device)
+            context = 0 if self.whole or data is not self.data[0] else self.context
+            values = torch.from_numpy(stack.read(sample, window, context=context)).to(self.device)
             data[slot] = self.normalization.apply(values[None])[0]
         self.origins[slot] = origin
         self._loaded = number + 1
@@ -202,6 +210,7 @@ class Crops:
         highs = [len(self.origins), *room]
         places = [torch.randint(high, (count,), generator=generator).tolist() for high in highs]
         moves = torch.randint(16, (count,), generator=generator).tolist()
+        missing = self._missing(count, generator)
         corners = list(zip(*places[1:], strict=True))
         origins = torch.tensor(
             [
@@ -215,6 +224,8 @@ class Crops:
         for n, (slot, corner, move) in enumerate(zip(places[0], corners, moves, strict=True)):
             window = window_at(corner, self.patch)
             parts = [data[(slot, slice(None), *window)] for data in self.data]
+            if self.context:
+                parts[0] = self._with_neighbours(parts[0], slot, window, missing[n])
             if swaps and move & 8:
                 parts.reverse()
             parts.append((~held[n]).float())
@@ -222,12 +233,40 @@ class Crops:
             crop = crop.flip([axis for axis, bit in ((-2, 1), (-1, 2)) if move & bit])
             crops.append(crop.transpose(-1, -2) if turns and move & 4 else crop)
         batch = torch.stack(crops)  # (N, C + 1, *patch)
-        channels = self.stacks[0].channels
+        channels = self.stacks[0].channels * (1 + 2 * self.context)
         return Batch(
             noisy=batch[:, :channels],
             target=batch[:, channels:-1] if len(self.stacks) > 1 else None,
             counted=batch[:, -1:] > 0.5,
         )
+
+    def _missing(self, count: int, generator: torch.Generator) -> list[tuple[int, ...]]:
+        """Draw which neighbours are taken away from each crop: those beyond an end, or all."""
+        steps = [*range(-self.context, 0), *range(1, self.context + 1)]
+        if not steps:
+            return [()] * count
+        cases = [tuple(s for s in steps if s * end > 0 and abs(s) >= abs(end)) for end in steps]
+        cases.append(tuple(steps))
+        draws = torch.randint(round(len(cases) / ALONE), (count,), generator=generator).tolist()
+        return [cases[draw] if draw < len(cases) else () for draw in draws]
+
+    def _with_neighbours(
+        self, crop: Tensor, slot: int, window: tuple[slice, ...], missing: tuple[int, ...]
+    ) -> Tensor:
+        """Return a noisy crop with its neighbours behind it, NaN for those that are missing."""
+        channels = self.stacks[0].channels
+        if self.whole:
+            nothing = torch.full_like(crop, torch.nan)
+            row = self.stacks[0].neighbours(slot, self.context)
+            near = [nothing if n is None else self.data[0][n][(slice(None), *window)] for n in row]
+            crop = torch.cat([crop, *near])
+        else:
+            crop = crop.clone()  # of the pool, which stays as it is
+        steps = [0, *range(-self.context, 0), *range(1, self.context + 1)]
+        for step in missing:
+            place = steps.index(step) * channels
+            crop[place : place + channels] = torch.nan
+        return crop
 
 
 def validation_windows(

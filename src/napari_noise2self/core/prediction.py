@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -43,6 +43,7 @@ def predict_iter(
     out: Any = None,
     tile: tuple[int, ...] | None = None,
     passes: int | None = None,
+    samples: Sequence[int] | None = None,
 ) -> Iterator[Progress]:
     """Denoise `image` with `model`, one pass of one tile an event.
 
@@ -67,6 +68,10 @@ def predict_iter(
     passes
         For a quick look: run only so many of the passes that make up "best",
         spread evenly; None runs them all.
+    samples
+        For a quick look: denoise only these of the samples (time points, or
+        planes), counted in the order of the image's axes, and leave NaN
+        elsewhere; None denoises them all.
 
     Yields
     ------
@@ -93,12 +98,13 @@ def predict_iter(
     if model.training is None and not model.trained:
         raise NotTrainedError("the denoiser has not been trained yet; call api.train first")
     stack = model.see(image, axes)
-    target = _target(stack, out)
+    target = _target(stack, out, blank=samples is not None)
     work = _Work(model, stack, output, resolve_device(device or model.config.device), passes)
     started = time.perf_counter()
     cut = work.tiling.cut(tile or work.tile_size())
     extent = cut[0].extent
-    pending = [(sample, t) for sample in range(stack.samples) for t in cut]
+    chosen = range(stack.samples) if samples is None else samples
+    pending = [(sample, t) for sample in chosen for t in cut]
     notice = model.normalization.differs_from(stack)
     done, steps = 0, len(pending) * len(work.passes)
     while pending:
@@ -146,13 +152,15 @@ def predict_iter(
     )
 
 
-def _target(stack: Stack, out: Any) -> Stack:
+def _target(stack: Stack, out: Any, *, blank: bool) -> Stack:
     shape = tuple(stack.data.shape)
-    if out is None:
+    if out is None and blank:
+        out = np.full(shape, np.nan, dtype=np.float32)
+    elif out is None:
         out = np.empty(shape, dtype=np.float32)
     elif tuple(out.shape) != shape:
         raise ImageError(f"out has shape {tuple(out.shape)}; expected the image's, {shape}")
-    return Stack(out, stack.axes, stack.understood)
+    return replace(stack, data=out)
 
 
 class _Work:
@@ -189,7 +197,7 @@ class _Work:
         only a want of memory makes it smaller than that.
         """
         features = self.network.values_per_pixel * self.dtype.itemsize
-        bytes_per_pixel = features + 32 * self.stack.channels
+        bytes_per_pixel = features + 32 * self.stack.channels * (1 + self.model.context)
         pixels = int(free_memory(self.device) * MEMORY_SHARE) // bytes_per_pixel
         if self.device.type == "cpu":
             useful = self.tiling.largest(CPU_TILE_BYTES // bytes_per_pixel, at_least=self.halo)
@@ -215,8 +223,9 @@ class _Mean:
     """The weighted mean over the passes of one tile."""
 
     def __init__(self, work: _Work, sample: int, tile: Tile) -> None:
-        values = work.stack.read(sample, tile.reach)
-        bad = int(values.size - np.isfinite(values).sum())
+        values = work.stack.read(sample, tile.reach, context=work.model.context)
+        own = values[: work.stack.channels]  # each neighbour is looked at in its turn
+        bad = int(own.size - np.isfinite(own).sum())
         if bad:
             raise ImageError(
                 f"the image has NaN or infinite values, {bad} of them in one tile of sample "
@@ -224,8 +233,8 @@ class _Mean:
             )
         noisy = torch.from_numpy(values)[None].to(work.device)
         self.work, self.tile = work, tile
-        self.noisy = work.model.normalization.apply(noisy)  # (1, C, *reach)
-        self.total = torch.zeros_like(self.noisy)
+        self.noisy = work.model.normalization.apply(noisy)  # (1, C * (1 + 2 * context), *reach)
+        self.total = torch.zeros_like(work.model.method.own(self.noisy))
         self.weight = torch.zeros_like(self.noisy[:, :1])
 
     @torch.no_grad()

@@ -26,6 +26,7 @@ WARM_UP = 20  # steps in which the learning rate rises
 AVERAGE = 0.99  # of the weights; shorter at first, so that they forget the start
 LARGEST_GRADIENT = 0.1  # norm; loss spikes on rare bright structures are clipped
 REPORT_EVERY = 10  # steps between two readings of the loss, each of which waits for the device
+LONG_BEHIND_A_HOLE = 500  # steps; on camera frames with a hole of 5 x 5 more of them did harm
 IMPROVEMENT = 1e-4  # relative; less does not count against the plateau
 
 
@@ -120,20 +121,27 @@ def _adopt(model: Model, config: TrainingConfig) -> None:
     """Take over `config`; a network that has not trained yet is rebuilt to its architecture."""
     footprint = config.footprint or model.footprint
     check_footprint(footprint, model.axes)
+    dimensions = config.dimensions or len(footprint)
+    if dimensions != model.ndim:
+        raise ConfigError(
+            f"dimensions={dimensions}, and the denoiser was made for {model.ndim}; give this "
+            "configuration to Denoiser.for_image as well"
+        )
     grid = Grid.for_footprint(footprint, config.stride)
+    context = model.context if config.context is None else config.context
     had = model.config
-    wanted = (config.method, config.network, config.width, config.depth, grid)
-    have = (had.method, had.network, had.width, had.depth, model.method.grid)
+    wanted = (config.method, config.network, config.width, config.depth, context, grid)
+    have = (had.method, had.network, had.width, had.depth, model.context, model.method.grid)
     if model.trained and wanted != have:
         raise ModelMismatchError(
-            "the model was trained with {}, {}, width {}, depth {}, {}".format(*have)
-            + " and the configuration asks for {}, {}, {}, {}, {}".format(*wanted)
+            "the model was trained with {}, {}, width {}, depth {}, context {}, {}".format(*have)
+            + " and the configuration asks for {}, {}, {}, {}, {}, {}".format(*wanted)
             + "; keep the model's with dataclasses.replace(denoiser.config, ...), or begin a new "
             "Denoiser"
         )
     model.config = config
     if not model.trained:
-        model.method = METHODS[config.method](grid)
+        model.method = METHODS[config.method](grid, context)
         model.training = None
         model.network = model.build()
 
@@ -169,7 +177,7 @@ class Loop:
         if not math.isclose(baseline, self.state.baseline_loss, rel_tol=1e-4):
             # The first call, or other held-out pixels, which make an earlier best meaningless.
             self.state.baseline_loss, self.state.best_loss = baseline, math.inf
-            yield self._progress(validation_loss=self._look())
+            yield self._progress(validation_loss=self._look(), notice=self._too_long())
         total = torch.zeros((), device=self.device)
         pending = 0
         while self.state.step < self.config.steps and not self._finished():
@@ -188,6 +196,16 @@ class Loop:
                 yield self._progress(notice=self._diverged())
                 return
             yield self._progress(loss=loss, validation_loss=validation_loss)
+
+    def _too_long(self) -> str | None:
+        """Warn of what no loss can show: that correlated noise is learnt in the end."""
+        if max(self.grid.footprint) == 1 or self.config.steps <= LONG_BEHIND_A_HOLE:
+            return None
+        return (
+            f"the noise is correlated, and {self.config.steps} steps are many: what the hole does "
+            "not hide of it is learnt little by little, and no curve shows that; "
+            f"{LONG_BEHIND_A_HOLE} steps (balanced) may give a better result"
+        )
 
     def _diverged(self) -> str:
         self.model.training = None  # nothing to go on from
@@ -219,15 +237,19 @@ class Loop:
             seed=seed,
             device=self.device,
             step=self.state.step,
+            context=self.model.context,
         )
         places = validation_windows(first, patch, self.grid, seed)
         for start in range(0, len(places), self.count):
             part = places[start : start + self.count]
             seen = [
                 torch.stack(
-                    [torch.from_numpy(s.read(n, window_at(origin, patch))) for n, origin in part]
+                    [
+                        torch.from_numpy(s.read(n, window_at(origin, patch), context=context))
+                        for n, origin in part
+                    ]
                 )
-                for s in self.stacks
+                for s, context in zip(self.stacks, (self.model.context, 0), strict=False)
             ]
             noisy, *targets = (normalization.apply(values.to(self.device)) for values in seen)
             origins = torch.tensor([origin for _, origin in part], device=self.device)
@@ -277,8 +299,9 @@ class Loop:
         losses = []
         for batch, offsets in self.windows:
             _, hidden = self.grid.masks(batch.noisy.shape[2:], offsets)
-            average = donut_fill(batch.noisy, hidden, self.grid.footprint)
-            wanted = batch.noisy if batch.target is None else batch.target
+            own = self.model.method.own(batch.noisy)
+            average = donut_fill(own, hidden, self.grid.footprint)
+            wanted = own if batch.target is None else batch.target
             losses.append(masked_mse(average, wanted, batch.counted))
         return self._mean(losses)
 
