@@ -208,6 +208,11 @@ class TrainingConfig:
     def dimensions_for(self, axes: str) -> int:
         """Return how many dimensions the network has for an image with these axes.
 
+        Parameters
+        ----------
+        axes
+            The image's, such as ``"TZYX"``.
+
         Raises
         ------
         ConfigError
