@@ -154,14 +154,19 @@ def artefacts(
 
 def seams(denoiser: api.Denoiser, image: api.Image, sigma: float) -> dict[str, float]:
     """Predict the middle sample in small tiles and in one piece, by a single pass."""
-    stack = Stack.of(image)
+    stack = denoiser.see(image)
     if min(stack.spatial[-2:]) < TILE + 8:
         return {}
-    sample = stack.read(stack.samples // 2)  # (C, *spatial)
+    chosen = stack.samples // 2
+
+    def predict(tile: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return the sample (C, *spatial), its neighbours in view."""
+        whole = denoiser.predict(stack, passes=1, tile=tile, samples=[chosen])
+        return replace(stack, data=whole).read(chosen)
+
+    one = predict(stack.spatial)
+    tiled = predict((*stack.spatial[:-2], TILE, TILE))
     axes = "C" + stack.spatial_axes
-    one = denoiser.predict(sample, axes=axes, passes=1, tile=stack.spatial)
-    tile = (*stack.spatial[:-2], TILE, TILE)
-    tiled = denoiser.predict(sample, axes=axes, passes=1, tile=tile)
     contrast = [
         seam_contrast(t, (TILE, TILE)) / seam_contrast(o, (TILE, TILE))
         for t, o in zip(middle(tiled, axes), middle(one, axes), strict=True)
