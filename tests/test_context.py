@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -282,3 +283,12 @@ def test_a_file_from_before_there_was_context_is_read(
     again = api.Denoiser.from_state(tensors, header)
     assert again.context == 0
     np.testing.assert_array_equal(again.predict(movie), denoiser.predict(movie))
+
+
+def test_a_pair_is_trained_on_without_neighbours(movie: NDArray[np.float32], tiny: Tiny) -> None:
+    denoiser = api.Denoiser.for_image(movie, "TYX", tiny())
+    assert denoiser.context == 2
+    config = replace(denoiser.config, method="noise2noise")
+    events = list(api.train(denoiser, movie, config, target=movie[::-1]))
+    assert denoiser.context == 0
+    assert np.isfinite(events[-1].loss)

@@ -12,8 +12,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QProgressBar, QWidget
 
 from napari_noise2self._napari.calibrate import FAMILY_LABELS, CalibrateWidget, State
+from napari_noise2self._napari.calibration_jobs import looking
 from napari_noise2self._napari.calibration_plot import CalibrationPlot, marks
 from napari_noise2self._napari.layers import METADATA_KEY
+from napari_noise2self._napari.preview import Window
+from napari_noise2self.core.axes import Image
 from napari_noise2self.core.calibration import calibrate
 from napari_noise2self.core.classical import FAMILIES
 from napari_noise2self.core.config import FAMILY
@@ -211,6 +214,18 @@ def test_the_preview_follows_the_slider(
     qtbot.waitUntil(lambda: layer.translate[0] == 5, timeout=LONG)
     looked(qtbot, dock)
     np.testing.assert_allclose(layer.data[0], dock.calibration.denoise(stack[5], "YX"))
+
+
+def test_a_plane_of_a_volume_is_previewed_with_the_planes_around() -> None:
+    """As in the result: a filter works in three dimensions."""
+    volume = np.random.default_rng(0).normal(100, 10, (12, 64, 64)).astype(np.float32)
+    found = calibrate(Image(volume, axes="ZYX"), "gaussian", values=(1.0,))
+    window = (slice(5, 6), slice(0, 64), slice(0, 64))
+    *_, looked = looking(found, volume, "ZYX", Window(window, window))
+    whole = found.denoise(volume, "ZYX")
+    np.testing.assert_allclose(looked.preview.data, whole[window], rtol=1e-3)
+    alone = found.denoise(volume[window], "ZYX")
+    assert np.abs(looked.preview.data - alone).max() > 1, "another result than by itself"
 
 
 def test_stop_keeps_the_best_so_far(qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget) -> None:

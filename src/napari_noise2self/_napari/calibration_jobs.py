@@ -14,7 +14,7 @@ import numpy as np
 from ..core.axes import Image
 from ..core.config import Progress
 from .jobs import Filled, Filling, filling
-from .preview import Preview, Window
+from .preview import Z_REACH, Preview, Window
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ def looking(
 ) -> Generator[Progress | Looked, None, None]:
     """Denoise what the viewer shows."""
     begin = time.monotonic()
+    window = window.widened({"Z": Z_REACH}, axes, array.shape)
     crop = np.asarray(array[window.read])
     with closing(calibration.denoise_iter(crop, axes)) as blocks:
         for progress in blocks:

@@ -35,21 +35,13 @@ def _seconds(minutes: float) -> float | None:
     return minutes * 60 if minutes > 0 else None
 
 
-def _device_shown(device: str | None) -> str:
-    return AUTOMATIC if device is None else device
+def _none_shown(choice: Any) -> Callable[[Any], Any]:
+    """Show None as `choice`: a combo box has none for it."""
+    return lambda value: choice if value is None else value
 
 
-def _device(shown: str) -> str | None:
-    return None if shown == AUTOMATIC else shown
-
-
-def _none_shown(number: int) -> Callable[[Any], Any]:
-    """Show None as `number`: a combo box has no choice for None."""
-    return lambda value: number if value is None else value
-
-
-def _none_read(number: int) -> Callable[[Any], Any]:
-    return lambda value: None if value == number else value
+def _none_read(choice: Any) -> Callable[[Any], Any]:
+    return lambda shown: None if shown == choice else shown
 
 
 def _hole_text(footprint: tuple[int, ...] | None) -> str:
@@ -187,8 +179,8 @@ FIELDS: Mapping[str, Field] = {
                 ("GPU (Apple)", "mps"),
             ],
         },
-        _device_shown,
-        _device,
+        _none_shown(AUTOMATIC),
+        _none_read(AUTOMATIC),
     ),
     "precision": Field(
         "Precision",

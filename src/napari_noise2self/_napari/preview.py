@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,7 +35,7 @@ SECONDS = 0.3
 """How long one preview should take; the window is made as large as that allows."""
 
 Z_REACH = 4
-"""Planes above and below the shown one that a 3-D network is given."""
+"""Planes above and below the shown one that a 3-D network or filter is given."""
 
 PASSES = 1
 """Of the many that a prediction is the mean of."""
@@ -70,6 +70,14 @@ class Window:
             slice(s.start - r.start, s.stop - r.start)
             for r, s in zip(self.read, self.show, strict=True)
         )
+
+    def widened(self, reach: Mapping[str, int], axes: str, shape: tuple[int, ...]) -> Window:
+        """Return the same window with so many more planes or frames read on each side."""
+        read = []
+        for part, letter, size in zip(self.read, axes, shape, strict=True):
+            more = reach.get(letter, 0)
+            read.append(slice(*within(part.start - more, part.stop + more, size)))
+        return replace(self, read=tuple(read))
 
 
 @dataclass(frozen=True)
@@ -181,11 +189,7 @@ def with_previews(
 def _predict(denoiser: Any, array: Any, axes: str, window: Window) -> NDArray[np.float32]:
     """Denoise the window, with the planes or frames around it in view that the network asks for."""
     reach = {"Z": Z_REACH} if denoiser.ndim == 3 else {denoiser.context_axis: denoiser.context}
-    read = []
-    for part, letter, size in zip(window.read, axes, array.shape, strict=True):
-        more = reach.get(letter, 0)
-        read.append(slice(*within(part.start - more, part.stop + more, size)))
-    window = replace(window, read=tuple(read))
+    window = window.widened(reach, axes, array.shape)
     # One frame is shown; those around it are looked at, not denoised.
     place = dict(zip(axes, window.inner, strict=True)).get(denoiser.context_axis)
     samples = None if place is None or denoiser.ndim == 3 else range(place.start, place.stop)

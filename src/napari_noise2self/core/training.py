@@ -129,6 +129,8 @@ def _adopt(model: Model, config: TrainingConfig) -> None:
         )
     grid = Grid.for_footprint(footprint, config.stride)
     context = model.context if config.context is None else config.context
+    if METHODS[config.method].takes_target:
+        context = 0  # a network that trains on pairs sees the image alone
     had = model.config
     wanted = (config.method, config.network, config.width, config.depth, context, grid)
     have = (had.method, had.network, had.width, had.depth, model.context, model.method.grid)
