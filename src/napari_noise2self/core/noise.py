@@ -12,17 +12,27 @@ that the line is laid along the lower edge of the points.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .axes import Stack
 from .clipping import without_clipped
-from .correlation import NoiseCorrelation, noise_correlation
+from .correlation import SHARED, NoiseCorrelation, noise_correlation
 from .errors import ImageError
-from .flatness import EDGE, HALF, Blocks, neighbour_axes, sample_runs, windows_of_blocks
-from .footprint import alike
+from .flatness import (
+    COSINES,
+    EDGE,
+    FEWEST,
+    HALF,
+    Blocks,
+    neighbour_axes,
+    sample_runs,
+    windows_of_blocks,
+)
+from .footprint import SURE, alike
 from .spectrum import AxisCorrelation, high_share
 
 STRATA = (*np.linspace(0, 0.9, 19).tolist(), 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 1)
@@ -61,6 +71,9 @@ class ChannelNoise:
         Share of these levels that lie on the line.
     caution
         Why the estimate cannot be trusted; None if it can.
+    read
+        The part of the variance that is not photons' and does not grow with the
+        signal. The noise of few photons is skewed, that of electronics is not.
     """
 
     gain: float
@@ -70,6 +83,7 @@ class ChannelNoise:
     error: tuple[float, ...]
     fits: float
     caution: str | None
+    read: float = 0.0
 
     @property
     def black_level(self) -> float | None:
@@ -184,14 +198,86 @@ def estimate_noise(
     found = []
     for channel in range(stack.channels):
         planes = without_clipped([run[:, channel] for run in runs])
-        levels = _levels(windows_of_blocks(planes)) if planes else np.zeros((0, 3))
-        if not len(levels):
+        values = windows_of_blocks(planes) if planes else None
+        levels = np.zeros((0, 3)) if values is None else _levels(values)
+        if values is None or not len(levels):
             raise ImageError(
                 f"channel {channel} has no place where noise can be measured (constant, "
                 "saturated, not finite, or smaller than 8 x 8); take it out of the image"
             )
-        found.append(_line(levels, correlation.channels[channel]))
+        line = _line(levels, correlation.channels[channel])
+        found.append(replace(line, read=_read_variance(values, line)))
     return NoiseLevel(tuple(found))
+
+
+def usable_noise(
+    stack: Stack, correlation: NoiseCorrelation, *, seed: int = 0
+) -> tuple[NoiseLevel | None, str]:
+    """Return the noise level if a training may rely on it, and say so in words.
+
+    Relying on it takes a variance that lies on a line, and noise that neither
+    neighbouring pixels nor channels have in common.
+
+    Parameters
+    ----------
+    stack
+        The image.
+    correlation
+        What `noise_correlation` found in it.
+    seed
+        Seed of the draw of windows.
+    """
+    try:
+        level = estimate_noise(stack, correlation=correlation, seed=seed)
+    except ImageError:
+        return None, "its level could not be measured"
+    if not level.trusted:
+        caution = next(c.caution for c in level.channels if c.caution)
+        return None, f"its level is not relied on: {caution}"
+    shared = shared_by_channels(stack, seed=seed)
+    if shared > SHARED:
+        said = f"the channels have noise in common ({shared:.2f} of it at least)"
+        return None, f"its level is not relied on: {said}"
+    if stack.channels > 1:
+        return level, f"the noise level of each of the {stack.channels} channels is known"
+    return level, level.sentence
+
+
+def shared_by_channels(stack: Stack, *, seed: int = 0) -> float:
+    """Return what the noise of two channels has in common at least, as a correlation.
+
+    The largest of all pairs, less the chance of the sample. Fine structure that channels have
+    in common counts as well.
+
+    Parameters
+    ----------
+    stack
+        The image, with a place where noise can be measured in every channel.
+    seed
+        Seed of the draw of windows.
+    """
+    if stack.channels == 1:
+        return 0.0
+    runs = sample_runs(stack, "", seed=seed)
+    channels = [
+        Blocks.of(windows_of_blocks([run[:, c] for run in runs])[:, 0])
+        for c in range(stack.channels)
+    ]
+    flat = [np.concatenate(blocks.flat(unbiased=True)) for blocks in channels]
+    fine = [
+        blocks.values[..., HALF:, HALF:].reshape(-1, HALF * HALF).astype(np.float64)
+        for blocks in channels
+    ]
+    found = [0.0]
+    for i, j in itertools.combinations(range(stack.channels), 2):
+        both = np.intersect1d(flat[i], flat[j])
+        places = both if len(both) >= FEWEST else np.union1d(flat[i], flat[j])
+        a, b = fine[i][places], fine[j][places]
+        usable = np.isfinite(a).all(1) & np.isfinite(b).all(1)
+        a, b = a[usable], b[usable]
+        correlation = abs((a * b).sum()) / np.sqrt((a * a).sum() * (b * b).sum())
+        found.append(correlation - SURE / np.sqrt(a.size / _OVERLAP))
+    return float(max(found))
 
 
 def _levels(values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -214,6 +300,32 @@ def _levels_of(blocks: Blocks) -> NDArray[np.float64]:
         error = here.std() / np.sqrt(len(places) / _OVERLAP)
         levels.append((brightness[places].mean(), here.mean(), error))
     return np.array(levels).reshape(-1, 3)
+
+
+def _read_variance(values: NDArray[np.float32], noise: ChannelNoise) -> float:
+    """Tell read noise from that of photons by the third moment, to which it adds nothing.
+
+    Photons of `gain` grey levels have ``third moment = gain * variance``, so that
+    ``variance - third moment / gain`` is left for the read noise, at every level.
+    """
+    darkest = max(0.0, noise.gain * min(noise.signal) + noise.intercept)
+    if noise.gain == 0:
+        return darkest
+    slow = np.einsum("vy,wx->vwyx", COSINES, COSINES)[:HALF, :HALF].reshape(-1, EDGE**2)
+    fine = np.eye(EDGE**2) - slow.T @ slow  # takes the slow cosines out of a block's pixels
+    kept = {power: float((fine**power).sum(1).mean()) for power in (2, 3)}
+    blocks = Blocks.of(values.reshape(-1, *values.shape[2:]))
+    planes = blocks.values.reshape(-1, EDGE, EDGE)
+    found, weights = [], []
+    for places in blocks.flat(unbiased=True):
+        here = planes[places].astype(np.float64)
+        here[:, :HALF, :HALF] = 0
+        pixels = COSINES.T @ here @ COSINES
+        variance = float(np.mean(pixels**2)) / kept[2]
+        third = float(np.mean(pixels**3)) / kept[3]
+        found.append(variance - third / noise.gain)
+        weights.append(pixels.size / variance**3)  # by the chance of a third moment
+    return float(np.clip(np.average(found, weights=weights), 0.0, darkest))
 
 
 def _line(levels: NDArray[np.float64], correlation: tuple[AxisCorrelation, ...]) -> ChannelNoise:
