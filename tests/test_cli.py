@@ -461,7 +461,8 @@ def test_every_verb_and_option_is_documented() -> None:
 
 
 def test_the_documentation_knows_no_option_that_is_not_there() -> None:
-    options = {o for c in commands().values() for p in c.params for o in p.opts} | {"--help"}
+    parameters = [p for c in commands().values() for p in c.params]
+    options = {o for p in parameters for o in (*p.opts, *p.secondary_opts)} | {"--help"}
     mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", REFERENCE.read_text(encoding="utf-8")))
     assert mentioned <= options | {"--version"}
 

@@ -17,10 +17,12 @@ from .core.config import Output, Progress, TrainingConfig, last_result
 from .core.correlation import noise_correlation, propose_context
 from .core.errors import ConfigError
 from .core.masks import Grid
-from .core.methods import METHODS
+from .core.methods import METHODS, Noise2Self
 from .core.model import Model, TrainingRecord, check_footprint, check_size
+from .core.noise import usable_noise
 from .core.normalization import Normalization
 from .core.prediction import predict_iter
+from .core.recorruption import Recorruption
 from .io.models import read_model, write_model
 
 
@@ -101,7 +103,7 @@ class Denoiser(Model):
         if METHODS[config.method].takes_target:
             footprint, noise = (1,) * len(stack.spatial), "trained on pairs: nothing is hidden"
             context = 0
-        elif footprint is None or context is None:
+        else:
             correlation = noise_correlation(stack, seed=config.seed)
             if footprint is None:
                 footprint, noise = correlation.footprint, correlation.sentence
@@ -116,9 +118,15 @@ class Denoiser(Model):
         if context:
             kind = "plane" if stack.context_axis == "Z" else "frame"
             noise += f"; each {kind} is denoised with the {context} before and after it in view"
+        method = METHODS[config.method](Grid.for_footprint(footprint, config.stride), context)
+        if config.noise_model and isinstance(method, Noise2Self) and max(footprint) == 1:
+            level, said = usable_noise(stack, correlation, seed=config.seed)
+            noise += f"; {said}"
+            if level is not None:
+                method = replace(method, recorruption=Recorruption.from_noise(level, normalization))
         denoiser = cls(
             network=nn.Identity(),
-            method=METHODS[config.method](Grid.for_footprint(footprint, config.stride), context),
+            method=method,
             normalization=normalization,
             axes=stack.axes,
             config=config,

@@ -56,6 +56,7 @@ def test_every_field_is_shown_with_a_tooltip(form: ConfigForm) -> None:
         ("footprint", "5,5", (5, 5)),
         ("footprint", " ", None),
         ("device", "cpu", "cpu"),
+        ("noise_model", False, False),
     ],
 )
 def test_an_edit_changes_its_field_alone(

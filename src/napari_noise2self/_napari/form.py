@@ -162,6 +162,12 @@ FIELDS: Mapping[str, Field] = {
         _none_shown(-1),
         _none_read(-1),
     ),
+    "noise_model": Field(
+        "Noise level",
+        "Measure how strong the noise is and, where that is sure, let each pixel's own value count "
+        "for as much as it should. Off: hide pixels, and nothing else.",
+        {"text": "use it where it is sure"},
+    ),
     "seed": Field(
         "Seed",
         "Two trainings with the same seed on the same computer give the same result.",
@@ -209,7 +215,7 @@ class ConfigForm(QWidget):
         self.reset_button.setObjectName("reset_button")
         self.reset_button.setToolTip("Put every advanced setting back to what the preset says.")
         self.reset_button.clicked.connect(self._reset)
-        layout = pieces.form(*((w.label, w.native) for w in self._widgets.values()))
+        layout = pieces.form(*((FIELDS[name].label, w.native) for name, w in self._widgets.items()))
         layout.addRow(self.reset_button)
         self.setLayout(layout)
 
@@ -257,9 +263,9 @@ def _widget(name: str, how: Field, value: Any) -> ValueWidget[Any]:
         options.update(min=low, max=min(high, LARGEST_SPIN))
     options["tooltip"] = how.tooltip
     widget_type = options.pop("widget_type", None)
-    widget = create_widget(
-        how.show(value), name=name, label=how.label, widget_type=widget_type, options=options
-    )
+    if "text" not in options:  # a button says it itself
+        options["label"] = how.label
+    widget = create_widget(how.show(value), name=name, widget_type=widget_type, options=options)
     assert isinstance(widget, ValueWidget)
     if name == "footprint":
         widget.native.setPlaceholderText("from the noise")

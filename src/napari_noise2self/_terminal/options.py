@@ -119,6 +119,15 @@ Dimensions = Annotated[
         rich_help_panel=_TRAINING,
     ),
 ]
+NoiseModel = Annotated[
+    bool,
+    typer.Option(
+        "--noise-model/--no-noise-model",
+        help="Use the measured noise level where it is sure, so that each pixel's own value counts "
+        "for as much as it should; else hide pixels, and nothing else.",
+        rich_help_panel=_TRAINING,
+    ),
+]
 Target = Annotated[
     Path | None,
     typer.Option(
@@ -203,6 +212,7 @@ def training_config(
     footprint: str | None = None,
     context: int | None = None,
     dimensions: int | None = None,
+    noise_model: bool = True,
     device: str | None = None,
     target: Path | None = None,
     method: MethodName | None = None,
@@ -236,6 +246,7 @@ def training_config(
         "device": device,
         "context": context,
         "dimensions": dimensions,
+        "noise_model": noise_model,
         "footprint": None if footprint is None else sizes(footprint),
     }
     config = TrainingConfig.preset(_PRESET if preset is None else preset)

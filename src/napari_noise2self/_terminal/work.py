@@ -198,13 +198,15 @@ def facts(denoiser: Denoiser | Calibration) -> dict[str, Any]:
         "axes": denoiser.axes,
         "footprint": list(denoiser.footprint),
         "context": denoiser.context,
+        "noise_model": denoiser.recorruption is not None,
         **record,
     }
 
 
 def _seen(method: Mapping[str, Any]) -> str:
     count = method.get("context", 0)
-    return f", {count} neighbours on each side in view" if count else ""
+    text = f", {count} neighbours on each side in view" if count else ""
+    return text + (", every pixel in view by the noise level" if "recorruption" in method else "")
 
 
 def described(path: Path, header: Mapping[str, Any]) -> str:

@@ -95,6 +95,10 @@ class TrainingConfig:
         How many neighbouring frames (or planes of a z-stack) on each side the
         network sees besides the one that it denoises. None takes 2 where the
         noise of neighbours is independent, and 0 elsewhere.
+    noise_model
+        Whether the noise level estimated from the image may be used, where it can be
+        trusted: each pixel's own value then counts for more in the best output.
+        False hides pixels and nothing else, as Noise2Self was published.
     validate_every
         Steps between two looks at the held-out pixels.
     patience
@@ -129,6 +133,7 @@ class TrainingConfig:
     footprint: tuple[int, ...] | None = None
     dimensions: int | None = None
     context: int | None = None
+    noise_model: bool = True
     validate_every: int = 25
     patience: int = 12
     seed: int = 0
@@ -181,6 +186,8 @@ class TrainingConfig:
                 f"context={self.context} with method={self.method!r}: only noise2self looks at "
                 "neighbouring frames; leave context out"
             )
+        if not isinstance(self.noise_model, bool):
+            raise ConfigError(f"noise_model={self.noise_model!r}: expected True or False")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ConfigError(

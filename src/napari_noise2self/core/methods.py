@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -20,12 +20,15 @@ from .config import Output
 from .errors import ConfigError
 from .masks import Grid, donut_fill
 from .networks import Network, mirrored
+from .recorruption import Recorruption
 
 MIRRORS = ((), (-1,), (-2,), (-2, -1))
 """The axes along which one pass after another is mirrored: the mean over passes is then a mean
 over the network's reactions to direction as well, at no cost (0.03 to 0.08 dB)."""
 BEST_PASSES = 16
-"""Passes that the best output is the mean of, at most: more take longer and change nothing."""
+"""Masked passes that the best output is the mean of, at most: more change nothing."""
+SEEN = 2.0
+"""Weight of the loss on recorrupted crops against that on hidden pixels."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,22 @@ class Method(ABC):
         """Return the channels of the sample that is denoised, without those of its neighbours."""
         return noisy[:, : noisy.shape[1] // (1 + 2 * self.context)]
 
+    def objective(
+        self,
+        network: Callable[[Tensor], Tensor],
+        noisy: Tensor,
+        target: Tensor | None,
+        counted: Tensor,
+        offsets: Tensor,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Return what a step descends on, and the `loss` to report; arguments as there.
+
+        `generator` is the host's, for a method that draws more than crops and offsets.
+        """
+        loss = self.loss(network, noisy, target, counted, offsets)
+        return loss, loss
+
     @abstractmethod
     def loss(
         self,
@@ -109,10 +128,40 @@ class Method(ABC):
 class Noise2Self(Method):
     """Predict hidden pixels from visible ones; needs nothing but the noisy image.
 
+    Attributes
+    ----------
+    recorruption
+        Where the noise is known: half of the crops of a step are then split into
+        two images with independent noise, of which one is predicted from the
+        other with every pixel in view. The best output needs no hidden pixels.
+
     References
     ----------
     Batson and Royer, "Noise2Self: Blind denoising by self-supervision", ICML 2019.
     """
+
+    recorruption: Recorruption | None = None
+
+    def objective(
+        self,
+        network: Callable[[Tensor], Tensor],
+        noisy: Tensor,
+        target: Tensor | None,
+        counted: Tensor,
+        offsets: Tensor,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        """Add the loss on recorrupted crops to that on hidden pixels, which alone is reported."""
+        if self.recorruption is None:
+            return super().objective(network, noisy, target, counted, offsets, generator)
+        half = (len(noisy) + 1) // 2
+        hidden = self.loss(network, noisy[:half], None, counted[:half], offsets[:half])
+        seen = noisy[half:]
+        if not len(seen):  # a single large crop: it serves both
+            seen, half = noisy, 0
+        first, second = self.recorruption.split(self.own(seen), generator)
+        prediction = network(self._with_neighbours(first, seen))
+        return hidden + SEEN * masked_mse(prediction, second, counted[half:]), hidden
 
     def loss(
         self,
@@ -126,6 +175,20 @@ class Noise2Self(Method):
         targets, filled = self.hide(noisy, offsets)
         return masked_mse(network(filled), self.own(noisy), targets & counted)
 
+    def split_errors(
+        self, network: Callable[[Tensor], Tensor], noisy: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return the squared error of predicting one half of a split, and the least it can be.
+
+        The least is the noise of that half: who does better has been told of it by the
+        other half, which means that the noise is not what `recorruption` takes it for.
+        """
+        assert self.recorruption is not None
+        first, second = self.recorruption.split(self.own(noisy), generator)
+        prediction = network(self._with_neighbours(first, noisy))
+        noise = ((first - second) / 2) ** 2  # added to that of the image, which has as much
+        return ((prediction - second) ** 2).sum(), 2 * noise.sum()
+
     def hide(self, noisy: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the targets and the input in which they are hidden.
 
@@ -133,19 +196,25 @@ class Noise2Self(Method):
         For a neighbour that is not there (NaN) the filled sample stands in.
         """
         targets, hidden = self.grid.masks(noisy.shape[2:], offsets)
-        own = self.own(noisy)
-        filled = donut_fill(own, hidden, self.grid.footprint)
-        if self.context:
-            near = noisy[:, own.shape[1] :]
-            instead = filled.repeat(1, 2 * self.context, *(1,) * (noisy.ndim - 2))
-            filled = torch.cat([filled, torch.where(near.isnan(), instead, near)], dim=1)
-        return targets, filled
+        filled = donut_fill(self.own(noisy), hidden, self.grid.footprint)
+        return targets, self._with_neighbours(filled, noisy)
+
+    def _with_neighbours(self, own: Tensor, noisy: Tensor) -> Tensor:
+        """Put the neighbours in `noisy` behind `own`, which stands in for those that are NaN."""
+        if not self.context:
+            return own
+        near = noisy[:, own.shape[1] :]
+        instead = own.repeat(1, 2 * self.context, *(1,) * (noisy.ndim - 2))
+        return torch.cat([own, torch.where(near.isnan(), instead, near)], dim=1)
 
     def passes(self, output: Output) -> Sequence[Pass]:
         """Hide every J-set once for the strict gather; for the mean, up to `BEST_PASSES` of them.
 
-        Shuffled, so that the first few of them are spread over the grid.
+        Shuffled, so that the first few of them are spread over the grid. A network
+        that was trained to see every pixel takes the image as it is, and mirrored.
         """
+        if output == "best" and self.recorruption is not None:
+            return _as_it_is(self.grid)
         offsets = list(self.grid.offsets())
         random.Random(0).shuffle(offsets)
         if output == "best":
@@ -159,8 +228,13 @@ class Noise2Self(Method):
 
         With ``output="j-invariant"`` a pixel counts only in the pass that hid
         it (the gather). With ``"best"`` it counts in all of them: in most it
-        was itself visible, which is information the gather throws away.
+        was itself visible, which is information the gather throws away. With
+        `recorruption` nothing has to be hidden for it.
         """
+        if output == "best" and self.recorruption is not None:
+            seen = self._with_neighbours(self.own(noisy), noisy)
+            values = mirrored(network, seen, which.mirror)
+            return values, torch.ones_like(noisy[:, :1], dtype=torch.bool)
         offsets = torch.tensor([which.offset], device=noisy.device)
         targets, filled = self.hide(noisy, offsets)
         values = mirrored(network, filled, which.mirror)
@@ -201,7 +275,7 @@ class Noise2Noise(Method):
                 'output="j-invariant": a network trained on pairs sees every pixel, so it has no '
                 'J-invariant output; use output="best"'
             )
-        return [Pass((0,) * len(self.grid.stride), mirror) for mirror in MIRRORS]
+        return _as_it_is(self.grid)
 
     def run_pass(
         self, network: Network, noisy: Tensor, which: Pass, output: Output
@@ -216,6 +290,11 @@ class Noise2Clean(Noise2Noise):
     """Predict a clean image of the scene: ordinary supervised training, one way only."""
 
     both_ways: ClassVar[bool] = False
+
+
+def _as_it_is(grid: Grid) -> list[Pass]:
+    """Return passes in which nothing is hidden, mirrored in turn."""
+    return [Pass((0,) * len(grid.stride), mirror) for mirror in MIRRORS]
 
 
 def masked_mse(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -236,10 +315,20 @@ METHODS: Mapping[str, type[Method]] = {
 def method_to_dict(method: Method) -> dict[str, Any]:
     """Return what :func:`method_from_dict` needs, in JSON's types."""
     name = next(name for name, cls in METHODS.items() if type(method) is cls)
-    return {"name": name, **asdict(method.grid), "context": method.context}
+    values = {"name": name, **asdict(method.grid), "context": method.context}
+    if isinstance(method, Noise2Self) and method.recorruption is not None:
+        values["recorruption"] = method.recorruption.to_dict()
+    return values
 
 
 def method_from_dict(values: Mapping[str, Any]) -> Method:
     """Rebuild a method from a model file's header."""
     grid = Grid(tuple(values["stride"]), tuple(values["footprint"]))
-    return METHODS[values["name"]](grid, int(values.get("context", 0)))
+    method = METHODS[values["name"]](grid, int(values.get("context", 0)))
+    known = values.get("recorruption")
+    return with_recorruption(method, None if known is None else Recorruption.from_dict(known))
+
+
+def with_recorruption(method: Method, recorruption: Recorruption | None) -> Method:
+    """Return `method` with what is known of the noise, if it is one that makes use of it."""
+    return replace(method, recorruption=recorruption) if isinstance(method, Noise2Self) else method

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from .axes import SPATIAL, Image, Stack, check_axes
 from .config import MINIMUM_SIZE, TrainingConfig
 from .errors import ConfigError, ImageError, ModelFileError, ModelMismatchError
-from .methods import Method, method_from_dict, method_to_dict
+from .methods import Method, Noise2Self, method_from_dict, method_to_dict
 from .networks import build_network
 from .normalization import Normalization
+from .recorruption import Recorruption
 
 if TYPE_CHECKING:
     from .state import TrainingState
@@ -131,6 +132,11 @@ class Model:
         return "Z" if self.ndim == 2 and "Z" in self.axes else "T"
 
     @property
+    def recorruption(self) -> Recorruption | None:
+        """What training makes of the known noise; None where it is not known, or not used."""
+        return self.method.recorruption if isinstance(self.method, Noise2Self) else None
+
+    @property
     def trained(self) -> bool:
         """Whether it has seen a training step."""
         return self.record.steps + self.record.earlier_steps > 0
@@ -239,6 +245,9 @@ class Model:
             )
             check_axes((1,) * len(model.axes), model.axes)
             check_footprint(model.footprint, model.axes)
+            known = model.recorruption
+            if known is not None and len(known.gain) != model.channels:
+                raise ValueError(f"noise of {len(known.gain)} channels, not {model.channels}")
             wanted = {**header["network"]}
             have = {
                 "name": model.config.network,

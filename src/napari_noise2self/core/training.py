@@ -16,7 +16,7 @@ from .config import Progress, TrainingConfig
 from .devices import autocast, compute_dtype, explained, resolve_device
 from .errors import ConfigError, ModelMismatchError
 from .masks import Grid, donut_fill
-from .methods import METHODS, masked_mse
+from .methods import METHODS, Noise2Self, masked_mse, with_recorruption
 from .model import Model, check_footprint
 from .pairs import check_pair
 from .patches import Batch, Crops, HeldOut, patch_shape, validation_windows, window_at
@@ -27,6 +27,7 @@ AVERAGE = 0.99  # of the weights; shorter at first, so that they forget the star
 LARGEST_GRADIENT = 0.1  # norm; loss spikes on rare bright structures are clipped
 REPORT_EVERY = 10  # steps between two readings of the loss, each of which waits for the device
 LONG_BEHIND_A_HOLE = 500  # steps; on camera frames with a hole of 5 x 5 more of them did harm
+DOUBTFUL = 0.03  # share of the noise that may be missing by chance
 IMPROVEMENT = 1e-4  # relative; less does not count against the plateau
 
 
@@ -131,19 +132,23 @@ def _adopt(model: Model, config: TrainingConfig) -> None:
     context = model.context if config.context is None else config.context
     if METHODS[config.method].takes_target:
         context = 0  # a network that trains on pairs sees the image alone
+    recorruption = model.recorruption if config.noise_model else None
+    if max(footprint) > 1:
+        recorruption = None  # it knows of no correlated noise
     had = model.config
-    wanted = (config.method, config.network, config.width, config.depth, context, grid)
-    have = (had.method, had.network, had.width, had.depth, model.context, model.method.grid)
+    uses, used = (r is not None for r in (recorruption, model.recorruption))
+    wanted = (config.method, config.network, config.width, config.depth, context, grid, uses)
+    have = (had.method, had.network, had.width, had.depth, model.context, model.method.grid, used)
     if model.trained and wanted != have:
+        words = "{}, {}, width {}, depth {}, context {}, {}, noise_model {}"
         raise ModelMismatchError(
-            "the model was trained with {}, {}, width {}, depth {}, context {}, {}".format(*have)
-            + " and the configuration asks for {}, {}, {}, {}, {}, {}".format(*wanted)
-            + "; keep the model's with dataclasses.replace(denoiser.config, ...), or begin a new "
-            "Denoiser"
+            f"the model was trained with {words.format(*have)} and the configuration asks for "
+            f"{words.format(*wanted)}; keep the model's with dataclasses.replace(denoiser.config, "
+            "...), or begin a new Denoiser"
         )
     model.config = config
     if not model.trained:
-        model.method = METHODS[config.method](grid, context)
+        model.method = with_recorruption(METHODS[config.method](grid, context), recorruption)
         model.training = None
         model.network = model.build()
 
@@ -192,12 +197,35 @@ class Loop:
                 loss = float(total) / pending
                 total.zero_()
                 pending = 0
+            notice = None
             if last or step % self.config.validate_every == 0:
                 validation_loss = self._look()
+                notice = self._unfounded()
             if loss is not None and not math.isfinite(loss):
                 yield self._progress(notice=self._diverged())
                 return
-            yield self._progress(loss=loss, validation_loss=validation_loss)
+            yield self._progress(loss=loss, validation_loss=validation_loss, notice=notice)
+
+    @torch.no_grad()
+    def _unfounded(self) -> str | None:
+        """Give the noise level up where one half of a split tells of the other's noise."""
+        method = self.model.method
+        if not isinstance(method, Noise2Self) or method.recorruption is None:
+            return None
+        generator = torch.Generator().manual_seed(self.state.seed)
+        left, least = 0.0, 0.0
+        for batch, _ in self.windows:
+            with autocast(self.device, self.dtype):
+                errors = method.split_errors(self.model.network, batch.noisy, generator)
+            left, least = left + float(errors[0]), least + float(errors[1])
+        if left >= (1 - DOUBTFUL) * least:
+            return None
+        self.model.method = with_recorruption(method, None)
+        return (
+            "the noise is not as it was estimated: too weak, or of another kind "
+            f"({left / least:.0%} of it is left where none can be taken away). From here on the "
+            "estimate is not used, and each pixel is predicted from the others alone"
+        )
 
     def _too_long(self) -> str | None:
         """Warn of what no loss can show: that correlated noise is learnt in the end."""
@@ -272,9 +300,12 @@ class Loop:
             ],
             dim=1,
         ).to(self.device)  # (N, ndim); a crop thinner than the stride has a target in any case
-        loss = self._loss(state.network, batch, offsets)
+        with autocast(self.device, self.dtype):
+            objective, loss = self.model.method.objective(
+                state.network, batch.noisy, batch.target, batch.counted, offsets, state.generator
+            )
         state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        objective.backward()  # type: ignore[no-untyped-call]
         parameters: list[Tensor] = list(state.network.parameters())
         nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT, foreach=True)
         for group in state.optimizer.param_groups:
