@@ -141,7 +141,7 @@ def rows(
             config = api.TrainingConfig(
                 steps=steps, method=method, network=kind, width=options.width,
                 pixels_per_step=batch * edge**2, patch_size=edge, footprint=(1, 1), patience=0,
-                device=options.device,
+                noise_model=False, device=options.device,
             )  # fmt: skip
             train = partial(network, scenes, noisy, target, test)
             found = [

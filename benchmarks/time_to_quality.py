@@ -33,7 +33,6 @@ from _report import begin, comma_list, comma_numbers, parser, print_table, save
 from matplotlib.figure import Figure
 
 from napari_noise2self import api
-from napari_noise2self.core.methods import BEST_PASSES
 
 Point = dict[str, float]
 PEERS = ("careamics", "n2v2")
@@ -77,12 +76,13 @@ def our_curve(pair: Pair, config: api.TrainingConfig, factor: float) -> Iterator
     """Yield points of one training of ours; the first is what a first preview shows."""
     clock = Clock(factor)
     denoiser = api.Denoiser.for_image(pair.noisy, axes="YX", config=config)
+    every = len(denoiser.method.passes("best"))
     a_pass = math.inf  # seconds, of the fastest so far
     for event in api.train(denoiser, pair.noisy, config):
         if not clock.is_due():
             continue
         until, since = clock.seconds(), time.perf_counter()
-        passes = max(1, min(BEST_PASSES, int(PREDICTING * until / a_pass)))
+        passes = max(1, min(every, int(PREDICTING * until / a_pass)))
         image = denoiser.predict(pair.noisy, passes=passes)
         spent = time.perf_counter() - since
         a_pass = min(a_pass, spent / passes)
@@ -98,7 +98,8 @@ def our_curve(pair: Pair, config: api.TrainingConfig, factor: float) -> Iterator
     spent = time.perf_counter() - since
     steps = denoiser.record.steps
     quality = psnr(pair.truth, image)
-    yield {"step": steps, "passes": BEST_PASSES, "seconds": until + spent, "psnr": quality}
+    passes = len(denoiser.method.passes("best"))
+    yield {"step": steps, "passes": passes, "seconds": until + spent, "psnr": quality}
 
 
 def peer_curve(pair: Pair, seed: int, factor: float, *, n2v2: bool) -> list[Point]:
