@@ -103,7 +103,7 @@ class Denoiser(Model):
         if METHODS[config.method].takes_target:
             footprint, noise = (1,) * len(stack.spatial), "trained on pairs: nothing is hidden"
             context = 0
-        else:
+        elif footprint is None or context is None or config.noise_model:
             correlation = noise_correlation(stack, seed=config.seed)
             if footprint is None:
                 footprint, noise = correlation.footprint, correlation.sentence

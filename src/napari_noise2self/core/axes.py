@@ -58,6 +58,17 @@ class Image:
     name: str = "image"
 
 
+def neighbour_steps(context: int) -> list[int]:
+    """Return how far off the neighbours of a sample are, in the order of their channels.
+
+    Examples
+    --------
+    >>> neighbour_steps(2)
+    [-2, -1, 1, 2]
+    """
+    return [*range(-context, 0), *range(1, context + 1)]
+
+
 def guess_axes(shape: tuple[int, ...], *, rgb: bool = False) -> str:
     """Return the axes that a bare shape is taken for.
 
@@ -285,7 +296,7 @@ class Stack:
         >>> stack.neighbours(2, 2), stack.neighbours(0, 1)
         ([0, 1, 3, 4], [None, 1])
         """
-        steps = [*range(-context, 0), *range(1, context + 1)]
+        steps = neighbour_steps(context)
         letters = self.sample_axes
         if self.context_axis not in letters or not letters:
             return [None] * len(steps)

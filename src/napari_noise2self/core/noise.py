@@ -198,15 +198,17 @@ def estimate_noise(
     found = []
     for channel in range(stack.channels):
         planes = without_clipped([run[:, channel] for run in runs])
-        values = windows_of_blocks(planes) if planes else None
-        levels = np.zeros((0, 3)) if values is None else _levels(values)
-        if values is None or not len(levels):
+        if planes:
+            values = windows_of_blocks(planes)
+            frames = Blocks.of(values.reshape(-1, *values.shape[2:]))
+            levels = _levels(frames, values)
+        if not planes or not len(levels):
             raise ImageError(
                 f"channel {channel} has no place where noise can be measured (constant, "
                 "saturated, not finite, or smaller than 8 x 8); take it out of the image"
             )
         line = _line(levels, correlation.channels[channel])
-        found.append(replace(line, read=_read_variance(values, line)))
+        found.append(replace(line, read=_read_variance(frames, line)))
     return NoiseLevel(tuple(found))
 
 
@@ -280,9 +282,9 @@ def shared_by_channels(stack: Stack, *, seed: int = 0) -> float:
     return float(max(found))
 
 
-def _levels(values: NDArray[np.float32]) -> NDArray[np.float64]:
+def _levels(blocks: Blocks, values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Signal, variance and error of each stratum, from the planes or their differences."""
-    frames = _levels_of(Blocks.of(values.reshape(-1, *values.shape[2:])))
+    frames = _levels_of(blocks)
     differences = Blocks.of_differences(values)
     if differences is None or not len(frames):
         return frames
@@ -302,7 +304,7 @@ def _levels_of(blocks: Blocks) -> NDArray[np.float64]:
     return np.array(levels).reshape(-1, 3)
 
 
-def _read_variance(values: NDArray[np.float32], noise: ChannelNoise) -> float:
+def _read_variance(blocks: Blocks, noise: ChannelNoise) -> float:
     """Tell read noise from that of photons by the third moment, to which it adds nothing.
 
     Photons of `gain` grey levels have ``third moment = gain * variance``, so that
@@ -314,7 +316,6 @@ def _read_variance(values: NDArray[np.float32], noise: ChannelNoise) -> float:
     slow = np.einsum("vy,wx->vwyx", COSINES, COSINES)[:HALF, :HALF].reshape(-1, EDGE**2)
     fine = np.eye(EDGE**2) - slow.T @ slow  # takes the slow cosines out of a block's pixels
     kept = {power: float((fine**power).sum(1).mean()) for power in (2, 3)}
-    blocks = Blocks.of(values.reshape(-1, *values.shape[2:]))
     planes = blocks.values.reshape(-1, EDGE, EDGE)
     found, weights = [], []
     for places in blocks.flat(unbiased=True):

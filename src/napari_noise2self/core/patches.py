@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .axes import Stack
+from .axes import Stack, neighbour_steps
 from .config import MINIMUM_SIZE, TrainingConfig
 from .masks import Grid
 from .normalization import Normalization
@@ -242,7 +242,7 @@ class Crops:
 
     def _missing(self, count: int, generator: torch.Generator) -> list[tuple[int, ...]]:
         """Draw which neighbours are taken away from each crop: those beyond an end, or all."""
-        steps = [*range(-self.context, 0), *range(1, self.context + 1)]
+        steps = neighbour_steps(self.context)
         if not steps:
             return [()] * count
         cases = [tuple(s for s in steps if s * end > 0 and abs(s) >= abs(end)) for end in steps]
@@ -262,7 +262,7 @@ class Crops:
             crop = torch.cat([crop, *near])
         else:
             crop = crop.clone()  # of the pool, which stays as it is
-        steps = [0, *range(-self.context, 0), *range(1, self.context + 1)]
+        steps = [0, *neighbour_steps(self.context)]
         for step in missing:
             place = steps.index(step) * channels
             crop[place : place + channels] = torch.nan
