@@ -12,7 +12,14 @@ import torch
 from scipy import ndimage
 
 from napari_noise2self import api
-from napari_noise2self.core.networks import NETWORKS, Conv3d, Smooth, UNet, build_network
+from napari_noise2self.core.networks import (
+    NETWORKS,
+    Conv2d,
+    Conv3d,
+    Smooth,
+    UNet,
+    build_network,
+)
 
 NAMES = sorted(NETWORKS)
 
@@ -35,6 +42,18 @@ def test_gradients_of_volumes_are_right_in_bfloat16(planes: int, edge: int) -> N
     rounded = torch.autograd.grad((output.float() * weight).sum(), [x, *layer.parameters()])
     for a, b in zip(exact, rounded, strict=True):
         assert (a - b).norm() < 2**-7 * a.norm(), "more than bfloat16's rounding"
+
+
+@pytest.mark.parametrize("layer", [Conv2d(5, 4, 3, padding=1), Conv3d(5, 4, 3, padding=1)])
+@pytest.mark.parametrize("reduced", [False, True])
+def test_parts_are_convolved_as_their_concatenation(layer: Any, reduced: bool) -> None:
+    rng = torch.Generator().manual_seed(0)
+    shape = (2, 5, 9, 8, 7)[: layer.weight.ndim]
+    x = torch.randn(shape, generator=rng)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=reduced):
+        parts, whole = layer(x[:, :2], x[:, 2:]), layer(x)
+    rounding = 2**-6 if reduced else 1e-6
+    assert (parts - whole).abs().max() < rounding * whole.abs().max()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -29,7 +29,7 @@ from .tiling import Tile, Tiling
 
 MEMORY_SHARE = 0.25
 """Share of the free memory that a tile may take."""
-CPU_TILE_BYTES = 2**29
+CPU_TILE_BYTES = 2**28
 """And no more than this on a CPU, where larger tiles are no faster."""
 
 
