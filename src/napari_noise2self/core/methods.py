@@ -154,14 +154,15 @@ class Noise2Self(Method):
         """Add the loss on recorrupted crops to that on hidden pixels, which alone is reported."""
         if self.recorruption is None:
             return super().objective(network, noisy, target, counted, offsets, generator)
+        if len(noisy) == 1:  # a single large crop serves both
+            noisy, counted = (torch.cat([crop, crop]) for crop in (noisy, counted))
         half = (len(noisy) + 1) // 2
-        hidden = self.loss(network, noisy[:half], None, counted[:half], offsets[:half])
+        targets, filled = self.hide(noisy[:half], offsets[:half])
         seen = noisy[half:]
-        if not len(seen):  # a single large crop: it serves both
-            seen, half = noisy, 0
         first, second = self.recorruption.split(self.own(seen), generator)
-        prediction = network(self._with_neighbours(first, seen))
-        return hidden + SEEN * masked_mse(prediction, second, counted[half:]), hidden
+        outputs = network(torch.cat([filled, self._with_neighbours(first, seen)]))
+        hidden = masked_mse(outputs[:half], self.own(noisy[:half]), targets & counted[:half])
+        return hidden + SEEN * masked_mse(outputs[half:], second, counted[half:]), hidden
 
     def loss(
         self,

@@ -19,6 +19,7 @@ from .devices import (
     compute_dtype,
     free_memory,
     is_out_of_memory,
+    keep_freed_memory,
     resolve_device,
     same_device,
 )
@@ -29,8 +30,8 @@ from .tiling import Tile, Tiling
 
 MEMORY_SHARE = 0.25
 """Share of the free memory that a tile may take."""
-CPU_TILE_BYTES = 2**28
-"""And no more than this on a CPU, where larger tiles are no faster."""
+CPU_TILE_BYTES = 3 * 2**26
+"""And no more than this on a CPU: larger tensors than these are paged in anew by each layer."""
 
 
 def predict_iter(
@@ -175,6 +176,7 @@ class _Work:
         passes: int | None = None,
     ) -> None:
         self.model, self.stack, self.output, self.device = model, stack, output, device
+        keep_freed_memory(device)
         self.network: Any = model.network
         if not same_device(model.device, device):  # the model's own weights stay where they are
             self.network = copy.deepcopy(model.network).to(device)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .axes import Image, Stack
 from .config import Progress, TrainingConfig
-from .devices import autocast, compute_dtype, explained, resolve_device
+from .devices import autocast, compute_dtype, explained, keep_freed_memory, resolve_device
 from .errors import ConfigError, ModelMismatchError
 from .masks import Grid, donut_fill
 from .methods import METHODS, Noise2Self, masked_mse, with_recorruption
@@ -163,6 +163,7 @@ class Loop:
         self.dtype = compute_dtype(device, config.precision)
         self.grid = model.method.grid
         self.started = time.perf_counter()
+        keep_freed_memory(device)
         model.network.to(device)
         if model.training is None:
             model.training = begin(model, device)
