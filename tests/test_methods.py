@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from napari_noise2self.core.batch import Batch
 from napari_noise2self.core.errors import ConfigError
 from napari_noise2self.core.masks import Grid, donut_fill
 from napari_noise2self.core.methods import (
@@ -40,7 +41,7 @@ def test_the_loss_is_taken_on_j_alone_and_on_what_counts() -> None:
         inputs.append(x)
         return torch.zeros_like(x)
 
-    loss = Noise2Self(GRID).loss(network, noisy, None, counted, offsets)
+    loss = Noise2Self(GRID).loss(network, Batch(noisy, None, counted, offsets))
     targets, hidden = GRID.masks((12, 15), offsets)
     where = (targets & counted).expand_as(noisy)
     torch.testing.assert_close(loss, (noisy[where] ** 2).mean())
@@ -52,7 +53,8 @@ def test_the_gradient_comes_from_j_alone() -> None:
     correction = torch.zeros_like(noisy, requires_grad=True)
     offsets = torch.tensor([[1, 2]])
     everywhere = torch.ones((1, 1, 12, 15), dtype=torch.bool)
-    Noise2Self(GRID).loss(lambda x: x + correction, noisy, None, everywhere, offsets).backward()
+    batch = Batch(noisy, None, everywhere, offsets)
+    Noise2Self(GRID).loss(lambda x: x + correction, batch).backward()
     targets, _ = GRID.masks((12, 15), offsets)
     assert correction.grad is not None
     assert torch.equal(correction.grad != 0, targets)
@@ -104,7 +106,7 @@ def test_pairs_hide_nothing_and_regress_on_the_target(cls: type[Noise2Noise]) ->
     counted[0, 0, 0] = False
     offsets = torch.zeros((2, 2), dtype=torch.long)
     method = cls(Grid((4, 4), (1, 1)))
-    loss = method.loss(lambda x: 2 * x, noisy, target, counted, offsets)
+    loss = method.loss(lambda x: 2 * x, Batch(noisy, target, counted, offsets))
     torch.testing.assert_close(loss, ((2 * noisy - target) ** 2)[counted].mean())
     with pytest.raises(ConfigError, match='use output="best"'):
         method.passes("j-invariant")

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noise2self.core.axes import Stack
+from napari_noise2self.core.batch import Batch
 from napari_noise2self.core.config import TrainingConfig
 from napari_noise2self.core.masks import Grid
 from napari_noise2self.core.normalization import Normalization
 from napari_noise2self.core.patches import (
     HELD_OUT,
     POOL_RENEWAL,
-    Batch,
     Crops,
     HeldOut,
     patch_shape,

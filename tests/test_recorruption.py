@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_noise2self import api
 from napari_noise2self.core.axes import Stack
+from napari_noise2self.core.batch import Batch
 from napari_noise2self.core.correlation import noise_correlation
 from napari_noise2self.core.methods import MIRRORS, Noise2Self
 from napari_noise2self.core.noise import estimate_noise, shared_by_channels
@@ -230,7 +231,7 @@ def test_held_out_pixels_are_no_target_of_the_split_either(image: Array) -> None
     counted = torch.ones((2, 1, 32, 32), dtype=torch.bool)
     counted[..., ::2] = False
     offsets = torch.zeros((2, 2), dtype=torch.long)
-    objective, _ = method.objective(network, x, None, counted, offsets, generator())
+    objective, _ = method.objective(network, Batch(x, None, counted, offsets), generator())
     objective.backward()  # type: ignore[no-untyped-call]
     gradient = seen[0].grad
     assert gradient is not None

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from .batch import Batch
 from .config import Output
 from .errors import ConfigError
 from .masks import Grid, donut_fill
@@ -73,44 +74,25 @@ class Method(ABC):
         return noisy[:, : noisy.shape[1] // (1 + 2 * self.context)]
 
     def objective(
-        self,
-        network: Callable[[Tensor], Tensor],
-        noisy: Tensor,
-        target: Tensor | None,
-        counted: Tensor,
-        offsets: Tensor,
-        generator: torch.Generator,
+        self, network: Callable[[Tensor], Tensor], batch: Batch, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Return what a step descends on, and the `loss` to report; arguments as there.
 
         `generator` is the host's, for a method that draws more than crops and offsets.
         """
-        loss = self.loss(network, noisy, target, counted, offsets)
+        loss = self.loss(network, batch)
         return loss, loss
 
     @abstractmethod
-    def loss(
-        self,
-        network: Callable[[Tensor], Tensor],
-        noisy: Tensor,
-        target: Tensor | None,
-        counted: Tensor,
-        offsets: Tensor,
-    ) -> Tensor:
+    def loss(self, network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
         """Return the loss of a batch, a scalar that stays on the device.
 
         Parameters
         ----------
         network
-            Maps `noisy` to (N, C, *spatial).
-        noisy
-            Batch of shape (N, C * (1 + 2 * context), *spatial).
-        target
-            (N, C, *spatial), for a method that has a target of its own.
-        counted
-            Boolean (N, 1, *spatial): pixels that the loss may be taken on.
-        offsets
-            Integers (N, ndim), the J-set of each sample.
+            Maps crops like `batch.noisy` to (N, C, *spatial).
+        batch
+            Crops, their targets if the method has some, and what counts of them.
         """
 
     @abstractmethod
@@ -143,38 +125,25 @@ class Noise2Self(Method):
     recorruption: Recorruption | None = None
 
     def objective(
-        self,
-        network: Callable[[Tensor], Tensor],
-        noisy: Tensor,
-        target: Tensor | None,
-        counted: Tensor,
-        offsets: Tensor,
-        generator: torch.Generator,
+        self, network: Callable[[Tensor], Tensor], batch: Batch, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Add the loss on recorrupted crops to that on hidden pixels, which alone is reported."""
         if self.recorruption is None:
-            return super().objective(network, noisy, target, counted, offsets, generator)
-        if len(noisy) == 1:  # a single large crop serves both
-            noisy, counted = (torch.cat([crop, crop]) for crop in (noisy, counted))
-        half = (len(noisy) + 1) // 2
-        targets, filled = self.hide(noisy[:half], offsets[:half])
-        seen = noisy[half:]
-        first, second = self.recorruption.split(self.own(seen), generator)
-        outputs = network(torch.cat([filled, self._with_neighbours(first, seen)]))
-        hidden = masked_mse(outputs[:half], self.own(noisy[:half]), targets & counted[:half])
-        return hidden + SEEN * masked_mse(outputs[half:], second, counted[half:]), hidden
+            return super().objective(network, batch, generator)
+        if len(batch) == 1:  # a single large crop serves both
+            batch = batch.twice()
+        half = (len(batch) + 1) // 2
+        masked, seen = batch[:half], batch[half:]
+        targets, filled = self.hide(masked.noisy, masked.offsets)
+        first, second = self.recorruption.split(self.own(seen.noisy), generator)
+        outputs = network(torch.cat([filled, self._with_neighbours(first, seen.noisy)]))
+        hidden = masked_mse(outputs[:half], self.own(masked.noisy), targets & masked.counted)
+        return hidden + SEEN * masked_mse(outputs[half:], second, seen.counted), hidden
 
-    def loss(
-        self,
-        network: Callable[[Tensor], Tensor],
-        noisy: Tensor,
-        target: Tensor | None,
-        counted: Tensor,
-        offsets: Tensor,
-    ) -> Tensor:
+    def loss(self, network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
         """Mean squared error on J, all channels of a hidden pixel hidden together."""
-        targets, filled = self.hide(noisy, offsets)
-        return masked_mse(network(filled), self.own(noisy), targets & counted)
+        targets, filled = self.hide(batch.noisy, batch.offsets)
+        return masked_mse(network(filled), self.own(batch.noisy), targets & batch.counted)
 
     def split_errors(
         self, network: Callable[[Tensor], Tensor], noisy: Tensor, generator: torch.Generator
@@ -257,17 +226,10 @@ class Noise2Noise(Method):
     takes_target: ClassVar[bool] = True
     both_ways: ClassVar[bool] = True
 
-    def loss(
-        self,
-        network: Callable[[Tensor], Tensor],
-        noisy: Tensor,
-        target: Tensor | None,
-        counted: Tensor,
-        offsets: Tensor,
-    ) -> Tensor:
+    def loss(self, network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
         """Mean squared error against the target; nothing is hidden."""
-        assert target is not None
-        return masked_mse(network(noisy), target, counted)
+        assert batch.target is not None
+        return masked_mse(network(batch.noisy), batch.target, batch.counted)
 
     def passes(self, output: Output) -> Sequence[Pass]:
         """Take the image as it is, and mirrored."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .axes import Stack, neighbour_steps
+from .batch import Batch
 from .config import MINIMUM_SIZE, TrainingConfig
 from .masks import Grid
 from .normalization import Normalization
@@ -64,25 +65,6 @@ class HeldOut:
         offsets = torch.tensor([self.offset], device=origins.device) - origins
         held, _ = self.grid.masks(shape, offsets)
         return held, offsets
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Crops on the device.
-
-    Attributes
-    ----------
-    noisy
-        Normalized float32 of shape (N, C * (1 + 2 * context), *patch).
-    target
-        (N, C, *patch) where the method has a target of its own, else None.
-    counted
-        Boolean (N, 1, *patch): pixels that the loss may be taken on.
-    """
-
-    noisy: Tensor
-    target: Tensor | None
-    counted: Tensor
 
 
 def patch_shape(spatial: Sequence[int], config: TrainingConfig) -> tuple[int, ...]:
@@ -192,7 +174,7 @@ class Crops:
     def draw(
         self, count: int, generator: torch.Generator, *, turns: bool, swaps: bool = False
     ) -> Batch:
-        """Draw `count` crops, flipped at random along Y and X.
+        """Draw `count` crops, flipped at random along Y and X, and a J-set for each.
 
         Parameters
         ----------
@@ -233,11 +215,15 @@ class Crops:
             crop = crop.flip([axis for axis, bit in ((-2, 1), (-1, 2)) if move & bit])
             crops.append(crop.transpose(-1, -2) if turns and move & 4 else crop)
         batch = torch.stack(crops)  # (N, C + 1, *patch)
+        # A crop thinner than the stride has a target in any case.
+        first = [min(s, n) for s, n in zip(self.held_out.grid.stride, self.patch, strict=True)]
+        offsets = [torch.randint(n, (count,), generator=generator) for n in first]
         channels = self.stacks[0].channels * (1 + 2 * self.context)
         return Batch(
             noisy=batch[:, :channels],
             target=batch[:, channels:-1] if len(self.stacks) > 1 else None,
             counted=batch[:, -1:] > 0.5,
+            offsets=torch.stack(offsets, dim=1).to(self.device),
         )
 
     def _missing(self, count: int, generator: torch.Generator) -> list[tuple[int, ...]]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .axes import Image, Stack
+from .batch import Batch
 from .config import Progress, TrainingConfig
 from .devices import autocast, compute_dtype, explained, keep_freed_memory, resolve_device
 from .errors import ConfigError, ModelMismatchError
@@ -19,7 +20,7 @@ from .masks import Grid, donut_fill
 from .methods import METHODS, Noise2Self, masked_mse, with_recorruption
 from .model import Model, check_footprint
 from .pairs import check_pair
-from .patches import Batch, Crops, HeldOut, patch_shape, validation_windows, window_at
+from .patches import Crops, HeldOut, patch_shape, validation_windows, window_at
 from .state import begin, restore, snapshot
 
 WARM_UP = 20  # steps in which the learning rate rises
@@ -174,7 +175,7 @@ class Loop:
         restore(model.network, self.state.average)
         if self.state.stale >= config.patience:
             self.state.stale = 0  # who asks for more after the plateau gets it
-        self.windows: list[tuple[Batch, Tensor]] = []
+        self.windows: list[Batch] = []
         self.first_step, self.seconds_before = self.state.step, self.state.seconds
         self.state.loop = self
 
@@ -215,7 +216,7 @@ class Loop:
             return None
         generator = torch.Generator().manual_seed(self.state.seed)
         left, least = 0.0, 0.0
-        for batch, _ in self.windows:
+        for batch in self.windows:
             with autocast(self.device, self.dtype):
                 errors = method.split_errors(self.model.network, batch.noisy, generator)
             left, least = left + float(errors[0]), least + float(errors[1])
@@ -284,8 +285,8 @@ class Loop:
             ]
             noisy, *targets = (normalization.apply(values.to(self.device)) for values in seen)
             origins = torch.tensor([origin for _, origin in part], device=self.device)
-            held, offsets = held_out.counted(origins, patch)
-            self.windows.append((Batch(noisy, targets[0] if targets else None, held), offsets))
+            target = targets[0] if targets else None
+            self.windows.append(Batch(noisy, target, *held_out.counted(origins, patch)))
 
     def _step(self) -> Tensor:
         """Sample, mask, forward, loss, backward, step, average."""
@@ -294,17 +295,8 @@ class Loop:
         same = self.grid.footprint[-1] == self.grid.footprint[-2]
         swaps = self.model.method.both_ways
         batch = self.crops.draw(self.count, state.generator, turns=same, swaps=swaps)
-        offsets = torch.stack(
-            [
-                torch.randint(min(s, n), (self.count,), generator=state.generator)
-                for s, n in zip(self.grid.stride, self.crops.patch, strict=True)
-            ],
-            dim=1,
-        ).to(self.device)  # (N, ndim); a crop thinner than the stride has a target in any case
         with autocast(self.device, self.dtype):
-            objective, loss = self.model.method.objective(
-                state.network, batch.noisy, batch.target, batch.counted, offsets, state.generator
-            )
+            objective, loss = self.model.method.objective(state.network, batch, state.generator)
         state.optimizer.zero_grad(set_to_none=True)
         objective.backward()  # type: ignore[no-untyped-call]
         parameters: list[Tensor] = list(state.network.parameters())
@@ -321,18 +313,12 @@ class Loop:
         self._record(state.best_step, state.best_loss)
         return loss.detach()
 
-    def _loss(self, network: nn.Module, batch: Batch, offsets: Tensor) -> Tensor:
-        with autocast(self.device, self.dtype):
-            return self.model.method.loss(
-                network, batch.noisy, batch.target, batch.counted, offsets
-            )
-
     @torch.no_grad()
     def _baseline(self) -> float:
         """Take the donut average's loss on the held-out pixels, the line to beat."""
         losses = []
-        for batch, offsets in self.windows:
-            _, hidden = self.grid.masks(batch.noisy.shape[2:], offsets)
+        for batch in self.windows:
+            _, hidden = self.grid.masks(batch.noisy.shape[2:], batch.offsets)
             own = self.model.method.own(batch.noisy)
             average = donut_fill(own, hidden, self.grid.footprint)
             wanted = own if batch.target is None else batch.target
@@ -342,13 +328,14 @@ class Loop:
     @torch.no_grad()
     def _validate(self) -> float:
         """Take the averaged weights' loss on the held-out pixels."""
-        network = self.model.network
-        losses = [self._loss(network, batch, offsets) for batch, offsets in self.windows]
+        method, network = self.model.method, self.model.network
+        with autocast(self.device, self.dtype):
+            losses = [method.loss(network, batch) for batch in self.windows]
         return self._mean(losses)
 
     def _mean(self, losses: list[Tensor]) -> float:
         """Average over the held-out pixels; batches hold different numbers of them."""
-        counts = torch.stack([batch.counted.sum() for batch, _ in self.windows])
+        counts = torch.stack([batch.counted.sum() for batch in self.windows])
         return float((torch.stack(losses) * counts).sum() / counts.sum())
 
     def _look(self) -> float:
