@@ -118,6 +118,20 @@ def test_every_pixel_can_be_drawn() -> None:
     assert set(draw(source, 300).noisy.ravel().tolist()) == set(range(20 * 19))
 
 
+@pytest.mark.parametrize("pooled", [False, True])
+def test_the_border_of_the_image_is_drawn_about_as_often_as_its_middle(pooled: bool) -> None:
+    """Drawn evenly, crops would show a corner pixel once where they show one of the middle 256
+    times. In a pool a block is pushed inside, and then its crops are."""
+    limits = {"resident_bytes": 4 * 32 * 32 * 60} if pooled else {}
+    source = crops([numbered(96, 96)], "YX", Grid((4, 4), (1, 1)), (16, 16), **limits)
+    shown = np.bincount(draw(source, 4000).noisy.int().ravel().numpy(), minlength=96 * 96)
+    shown = shown.reshape(96, 96)
+    middle = shown[24:-24, 24:-24].mean()
+    for side in (shown[0], shown[-1], shown[:, 0], shown[:, -1]):
+        assert 0.15 < side[24:-24].mean() / middle < 1
+    assert shown[0, 0] > 0.02 * middle
+
+
 def test_the_target_moves_with_its_image() -> None:
     first = numbered(2, 30, 30)
     source = crops([first, first + 10_000], "TYX", Grid((4, 4), (1, 1)), (16, 16))

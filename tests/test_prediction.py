@@ -63,9 +63,9 @@ def test_in_pieces_it_equals_the_whole(
 def test_a_halo_that_is_too_short_would_be_found(random_denoiser: Random, noise: Noise) -> None:
     denoiser = random_denoiser()
     image = noise(64, 64)
-    whole = denoiser.predict(image)
+    whole = denoiser.predict(image, output="j-invariant")
     denoiser.network.halo = (4, 4)
-    pieces = denoiser.predict(image, tile=(16, 16))
+    pieces = denoiser.predict(image, output="j-invariant", tile=(16, 16))
     with pytest.raises(AssertionError):
         assert_same(whole, pieces)
 
@@ -99,13 +99,13 @@ def test_a_tile_reads_its_reach_and_nothing_more(random_denoiser: Random, noise:
 
     image = Counting()
     denoiser = random_denoiser("TYX", stride=(2, 2))
-    *_, last = denoiser.predict_iter(image, tile=(16, 16))
+    *_, last = denoiser.predict_iter(image, output="j-invariant", tile=(16, 16))
     first, *tiles = image.reads
     assert first == 100 * 96  # a frame, once, to compare its statistics
     assert len(tiles) == 3 * 7 * 6
     margin = -(-(denoiser.network.halo[0] + 1) // 2) * 2
     assert max(tiles) == (16 + 2 * margin) ** 2
-    assert_same(last.result, denoiser.predict(image.array))
+    assert_same(last.result, denoiser.predict(image.array, output="j-invariant"))
 
 
 # Passes
@@ -186,9 +186,52 @@ def test_the_order_of_axes_does_not_matter(
 def test_a_constant_image_stays_constant_where_no_border_is_near(random_denoiser: Random) -> None:
     """No grid of J-sets, no checkerboard, no seams."""
     denoiser = random_denoiser()
-    clean = denoiser.predict(np.full((80, 80), 123, np.float32), tile=(24, 24))
-    inside = clean[24:-24, 24:-24]
+    image = np.full((80, 80), 123, np.float32)
+    inside = denoiser.predict(image, output="j-invariant", tile=(24, 24))[24:-24, 24:-24]
     assert np.ptp(inside) < 1e-3
+
+
+# Empty margins
+
+
+@pytest.mark.parametrize("shape", [(64, 100), (3, 64, 100)])
+def test_an_empty_margin_stays_as_it_is(
+    random_denoiser: Random, noise: Noise, shape: tuple[int, ...]
+) -> None:
+    """What stitching and deskewing leave around an image; elsewhere nothing changes."""
+    denoiser = random_denoiser("ZYX"[-len(shape) :], stride=(2,) * len(shape))
+    image = noise(*shape)
+    image[..., :50] = 7.1
+    clean = denoiser.predict(image)
+    assert (clean[..., : 50 - 15] == np.float32(7.1)).all()
+    assert (clean[..., 50 - 15 :] != np.float32(7.1)).mean() > 0.999
+    strict = denoiser.predict(image, output="j-invariant")
+    assert (strict[..., :20] != np.float32(7.1)).all()
+
+
+def test_an_empty_margin_is_the_same_in_pieces(random_denoiser: Random, noise: Noise) -> None:
+    denoiser = random_denoiser(network="dncnn", depth=1)  # looks less far than the empty window
+    image = noise(64, 100)
+    image[:, :50] = 0
+    assert_same(denoiser.predict(image, tile=(64, 100)), denoiser.predict(image, tile=(8, 8)))
+
+
+def test_a_dark_image_of_few_photons_is_not_taken_for_empty(random_denoiser: Random) -> None:
+    image = np.random.default_rng(0).poisson(0.01, (256, 256)).astype(np.float32)
+    assert (random_denoiser().predict(image) == 0).mean() < 0.01
+
+
+def test_what_was_learnt_from_a_target_keeps_no_margin(noise: Noise) -> None:
+    """Its intensities are those of the target, which may be others."""
+    first = noise(64, 64)
+    second = first[::-1].copy()  # any will do
+    config = api.TrainingConfig(method="noise2noise", width=4, depth=1, steps=1)
+    denoiser = api.Denoiser.for_image(first, config=config)
+    for _ in api.train(denoiser, first, config, target=second):
+        pass
+    image = noise(64, 100)
+    image[:, :50] = 0
+    assert (denoiser.predict(image)[:, :20] != 0).all()
 
 
 # Where it goes, and what it leaves alone

@@ -20,7 +20,7 @@ from .batch import Batch
 from .config import Output
 from .errors import ConfigError
 from .masks import Grid, donut_fill
-from .networks import Network, mirrored
+from .networks import Network, continued
 from .recorruption import Recorruption
 
 MIRRORS = ((), (-1,), (-2,), (-2, -1))
@@ -203,11 +203,11 @@ class Noise2Self(Method):
         """
         if output == "best" and self.recorruption is not None:
             seen = self._with_neighbours(self.own(noisy), noisy)
-            values = mirrored(network, seen, which.mirror)
+            values = continued(network, seen, which.mirror)
             return values, torch.ones_like(noisy[:, :1], dtype=torch.bool)
         offsets = torch.tensor([which.offset], device=noisy.device)
         targets, filled = self.hide(noisy, offsets)
-        values = mirrored(network, filled, which.mirror)
+        values = continued(network, filled, which.mirror)
         return values, targets if output == "j-invariant" else torch.ones_like(targets)
 
 
@@ -244,7 +244,7 @@ class Noise2Noise(Method):
         self, network: Network, noisy: Tensor, which: Pass, output: Output
     ) -> tuple[Tensor, Tensor]:
         """Predict from all pixels."""
-        values = mirrored(network, noisy, which.mirror)
+        values = continued(network, noisy, which.mirror)
         return values, torch.ones_like(noisy[:, :1], dtype=torch.bool)
 
 

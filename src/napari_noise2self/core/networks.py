@@ -11,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+BORDER = 8
+"""Pixels, rounded up to the divisor, by which an image is continued on each side."""
+
 SLOPE = 0.1  # of the LeakyReLU, and so of the initialisation that goes with it
 
 
@@ -114,17 +117,23 @@ def padded(x: Tensor, divisor: tuple[int, ...]) -> Tensor:
     return F.pad(x, [v for m in reversed(missing) for v in (0, m)], mode="replicate")
 
 
-def mirrored(network: Network, x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """Apply `network` to the image mirrored along `axes`, and mirror its output back.
+def continued(network: Network, x: Tensor, axes: tuple[int, ...] = ()) -> Tensor:
+    """Apply `network` to an image continued beyond its border, and mirrored along `axes`.
 
-    The image is extended to a multiple of the divisor first, so that pooling
-    falls on the same pixels in a tile as in the whole image.
+    The network's convolutions see zeros outside. Pixels of the border, repeated,
+    keep these away from the image, whose border gains 0.3 dB and more. In the
+    plane alone: planes are few. Hidden pixels must be filled by now, or their
+    copies would show them. The extent becomes a multiple of the divisor, so that
+    pooling falls on the same pixels in a tile as in the whole image.
     """
-    if not axes:
-        return network(x)
-    output = network(padded(x, network.divisor).flip(axes)).flip(axes)
-    inner: tuple[Any, ...] = (..., *(slice(0, n) for n in x.shape[2:]))
-    return output[inner]
+    before = [0] * (x.ndim - 4) + [-(-BORDER // d) * d for d in network.divisor[-2:]]
+    sides = [v for b in reversed(before) for v in (b, b)]
+    wide = padded(F.pad(x, sides, mode="replicate"), network.divisor)
+    output = network(wide.flip(axes)).flip(axes)
+    inner: tuple[Any, ...] = tuple(
+        slice(b, b + n) for b, n in zip(before, x.shape[2:], strict=True)
+    )
+    return output[(..., *inner)]
 
 
 class Smooth(nn.Module):

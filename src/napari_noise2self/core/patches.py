@@ -31,6 +31,9 @@ EVEN = 16
 ALONE = 0.5
 """Share of the crops from which neighbours are taken away, as they are missing at the ends of a
 stack. Those are a few frames of many, and a network that never saw the like does them badly."""
+BEYOND = 0.25
+"""How far beyond the image a crop may be drawn, as a share of its extent, before it is pushed back
+inside. Otherwise the first row of an image lies in one crop of hundreds, and is hardly learnt."""
 HELD_OUT = 10_000
 """Held-out pixels that a validation looks at, if the image has them."""
 
@@ -79,6 +82,20 @@ def patch_shape(spatial: Sequence[int], config: TrainingConfig) -> tuple[int, ..
         fair = math.isqrt(config.pixels_per_step // depth[0]) // EVEN * EVEN
         edge = min(edge, max(fair, MINIMUM_SIZE))
     return (*depth, *(min(edge, n) for n in spatial[-2:]))
+
+
+def corner_range(extent: int, size: int) -> tuple[int, int]:
+    """Return the range to draw the first pixel of a window from, before it is pushed inside.
+
+    Parameters
+    ----------
+    extent
+        Of what the window is cut from, in pixels along one axis.
+    size
+        Of the window, at most `extent`.
+    """
+    beyond = round(BEYOND * size) if size < extent else 0
+    return -beyond, extent - size + 1 + beyond
 
 
 def window_at(origin: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
@@ -153,7 +170,7 @@ class Crops:
             rng = np.random.default_rng((self.seed, number))
             sample = int(rng.integers(self.stacks[0].samples))
             origin = tuple(
-                int(rng.integers(n - b + 1))
+                int(np.clip(rng.integers(*corner_range(n, b)), 0, n - b))
                 for n, b in zip(self.stacks[0].spatial, self.block, strict=True)
             )
         window = window_at(origin, self.block)
@@ -188,22 +205,25 @@ class Crops:
         swaps
             Whether noisy image and target change places in half of the crops.
         """
-        room = [b - p + 1 for b, p in zip(self.block, self.patch, strict=True)]
-        highs = [len(self.origins), *room]
-        places = [torch.randint(high, (count,), generator=generator).tolist() for high in highs]
+        slots = torch.randint(len(self.origins), (count,), generator=generator).tolist()
+        places = []
+        for extent, size in zip(self.block, self.patch, strict=True):
+            low, high = corner_range(extent, size)
+            drawn = torch.randint(low, high, (count,), generator=generator)
+            places.append(drawn.clamp(0, extent - size).tolist())
         moves = torch.randint(16, (count,), generator=generator).tolist()
         missing = self._missing(count, generator)
-        corners = list(zip(*places[1:], strict=True))
+        corners = list(zip(*places, strict=True))
         origins = torch.tensor(
             [
                 [o + c for o, c in zip(self.origins[slot], corner, strict=True)]
-                for slot, corner in zip(places[0], corners, strict=True)
+                for slot, corner in zip(slots, corners, strict=True)
             ]
         ).to(self.device)
         held, _ = self.held_out.counted(origins, self.patch)
         turns = turns and self.patch[-1] == self.patch[-2]
         crops: list[Tensor] = []
-        for n, (slot, corner, move) in enumerate(zip(places[0], corners, moves, strict=True)):
+        for n, (slot, corner, move) in enumerate(zip(slots, corners, moves, strict=True)):
             window = window_at(corner, self.patch)
             parts = [data[(slot, slice(None), *window)] for data in self.data]
             if self.context:

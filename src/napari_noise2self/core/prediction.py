@@ -23,6 +23,7 @@ from .devices import (
     resolve_device,
     same_device,
 )
+from .empty import RADIUS, empty_places
 from .errors import ConfigError, DeviceMemoryError, ImageError, NotTrainedError
 from .methods import Pass
 from .model import Model
@@ -188,8 +189,14 @@ class _Work:
             if all(o < n for o, n in zip(which.offset, stack.spatial, strict=True))
         ]
         self.passes = every if passes is None else every[:: -(-len(every) // passes)]
+        # Nothing is there to be denoised; the strict output may not look at the pixel itself, and
+        # of what is learnt from a target nobody knows which intensity stands for which.
+        self.keeps_empty = output == "best" and not model.method.takes_target
         # The fill looks as far as the hole is wide.
-        self.halo = tuple(h + w for h, w in zip(self.network.halo, model.footprint, strict=True))
+        halo = [h + w for h, w in zip(self.network.halo, model.footprint, strict=True)]
+        if self.keeps_empty:
+            halo[-2:] = [max(h, RADIUS) for h in halo[-2:]]
+        self.halo = tuple(halo)
         self.tiling = Tiling(stack.spatial, self.halo, self.network.divisor)
 
     def tile_size(self) -> tuple[int, ...]:
@@ -234,7 +241,7 @@ class _Mean:
                 f"{sample}; replace them, for example with api.fill_nan(image)"
             )
         noisy = torch.from_numpy(values)[None].to(work.device)
-        self.work, self.tile = work, tile
+        self.work, self.tile, self.own = work, tile, own
         self.noisy = work.model.normalization.apply(noisy)  # (1, C * (1 + 2 * context), *reach)
         self.total = torch.zeros_like(work.model.method.own(self.noisy))
         self.weight = torch.zeros_like(self.noisy[:, :1])
@@ -253,5 +260,7 @@ class _Mean:
     def values(self) -> NDArray[np.float32]:
         """Crop the halo off and return to intensity units: (C, *window)."""
         mean = self.work.model.normalization.invert(self.total / self.weight)
-        result: NDArray[np.float32] = mean[0][(slice(None), *self.tile.inner)].cpu().numpy()
-        return result
+        result: NDArray[np.float32] = mean[0].cpu().numpy()
+        if self.work.keeps_empty:
+            np.copyto(result, self.own, where=empty_places(self.own))
+        return result[(slice(None), *self.tile.inner)]
