@@ -26,8 +26,9 @@ from .recorruption import Recorruption
 MIRRORS = ((), (-1,), (-2,), (-2, -1))
 """The axes along which one pass after another is mirrored: the mean over passes is then a mean
 over the network's reactions to direction as well, at no cost (0.03 to 0.08 dB)."""
-BEST_PASSES = 16
-"""Masked passes that the best output is the mean of, at most: more change nothing."""
+PASSES_3D = 16
+"""Masked passes of a volume that the best output is the mean of, at most: more change nothing.
+In a plane the J-sets that are left out would be seen as a grid."""
 SEEN = 2.0
 """Weight of the loss on recorrupted crops against that on hidden pixels."""
 
@@ -178,18 +179,21 @@ class Noise2Self(Method):
         return torch.cat([own, torch.where(near.isnan(), instead, near)], dim=1)
 
     def passes(self, output: Output) -> Sequence[Pass]:
-        """Hide every J-set once for the strict gather; for the mean, up to `BEST_PASSES` of them.
+        """Hide every J-set once; of a volume's, no more than `PASSES_3D` for the mean.
 
-        Shuffled, so that the first few of them are spread over the grid. A network
-        that was trained to see every pixel takes the image as it is, and mirrored.
+        Every other J-set, as on a checkerboard, is hidden in the image turned by
+        half a circle: with J-sets left out, or turned at random, a grid of the
+        size of their spacing stays behind. Shuffled, so that the first few of
+        them are spread over the grid. A network that was trained to see every
+        pixel takes the image as it is, and mirrored.
         """
         if output == "best" and self.recorruption is not None:
             return _as_it_is(self.grid)
         offsets = list(self.grid.offsets())
         random.Random(0).shuffle(offsets)
-        if output == "best":
-            offsets = offsets[:BEST_PASSES]
-        return [Pass(o, MIRRORS[i % len(MIRRORS)]) for i, o in enumerate(offsets)]
+        if output == "best" and len(self.grid.stride) == 3:
+            offsets = offsets[:PASSES_3D]
+        return [Pass(o, MIRRORS[-1] if sum(o) % 2 else ()) for o in offsets]
 
     def run_pass(
         self, network: Network, noisy: Tensor, which: Pass, output: Output

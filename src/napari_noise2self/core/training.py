@@ -19,6 +19,7 @@ from .errors import ConfigError, ModelMismatchError
 from .masks import Grid, donut_fill
 from .methods import METHODS, Noise2Self, masked_mse, with_recorruption
 from .model import Model, check_footprint
+from .networks import continued
 from .pairs import check_pair
 from .patches import Crops, HeldOut, patch_shape, validation_windows, window_at
 from .state import begin, restore, snapshot
@@ -218,7 +219,7 @@ class Loop:
         left, least = 0.0, 0.0
         for batch in self.windows:
             with autocast(self.device, self.dtype):
-                errors = method.split_errors(self.model.network, batch.noisy, generator)
+                errors = method.split_errors(self._predict, batch.noisy, generator)
             left, least = left + float(errors[0]), least + float(errors[1])
         if left >= (1 - DOUBTFUL) * least:
             return None
@@ -325,12 +326,16 @@ class Loop:
             losses.append(masked_mse(average, wanted, batch.counted))
         return self._mean(losses)
 
+    def _predict(self, x: Tensor) -> Tensor:
+        """Apply the averaged weights as a prediction does: the border is continued."""
+        network: Any = self.model.network
+        return continued(network, x)
+
     @torch.no_grad()
     def _validate(self) -> float:
         """Take the averaged weights' loss on the held-out pixels."""
-        method, network = self.model.method, self.model.network
         with autocast(self.device, self.dtype):
-            losses = [method.loss(network, batch) for batch in self.windows]
+            losses = [self.model.method.loss(self._predict, batch) for batch in self.windows]
         return self._mean(losses)
 
     def _mean(self, losses: list[Tensor]) -> float:
