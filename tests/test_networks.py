@@ -13,12 +13,14 @@ from scipy import ndimage
 
 from napari_noise2self import api
 from napari_noise2self.core.networks import (
+    BORDER,
     NETWORKS,
     Conv2d,
     Conv3d,
     Smooth,
     UNet,
     build_network,
+    continued,
 )
 
 NAMES = sorted(NETWORKS)
@@ -136,6 +138,36 @@ def test_a_constant_image_gives_no_checkerboard(
         output = network(torch.full((1, 1, *shape), 2.0))
     inside = output[(0, 0, *(slice(h, n - h) for h, n in zip(network.halo, shape, strict=True)))]
     assert float(inside.amax() - inside.amin()) < 1e-5 * float(inside.abs().amax())
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("mirror", [(), (-2, -1)])
+def test_zeros_beyond_the_border_do_not_reach_the_image(
+    ndim: int, mirror: tuple[int, ...], randomise: Callable[..., None]
+) -> None:
+    """In a network that looks no further than the image is continued."""
+    network = _network("dncnn", ndim)
+    randomise(network)
+    assert max(network.halo) <= BORDER
+    x = torch.full((1, 1, *(20, 17, 19)[-ndim:]), 3.0)
+    inner = (..., 9, slice(None), slice(None)) if ndim == 3 else ...  # z is not continued
+    with torch.no_grad():
+        alone, values = network(x)[inner], continued(network, x, mirror)[inner]
+    assert values.std() < 1e-5 < alone.std()
+    assert continued(network, x, mirror).shape == x.shape
+
+
+@pytest.mark.parametrize("mirror", [(), (-1,), (-2, -1)])
+def test_a_continued_image_falls_on_the_same_pools(
+    mirror: tuple[int, ...], randomise: Callable[..., None]
+) -> None:
+    network = _network("unet", depth=2)
+    randomise(network)
+    x = torch.rand(1, 1, 128, 96)
+    with torch.no_grad():
+        part, whole = network(x.flip(mirror)).flip(mirror), continued(network, x, mirror)
+    inner = (..., *(slice(h, -h) for h in network.halo))
+    torch.testing.assert_close(whole[inner], part[inner], rtol=1e-4, atol=1e-5)
 
 
 def test_three_dimensions_pool_the_plane_first() -> None:
