@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from qtpy.QtCore import QObject
 
 from napari_noise2self._napari import garbage
 from napari_noise2self._napari.worker import Job
@@ -58,7 +59,29 @@ def test_the_collector_is_on_again_when_the_last_job_has_ended(qtbot: Any) -> No
     assert not gc.isenabled()
     with qtbot.waitSignal(endless.ended, timeout=10_000):
         endless.stop()
-    assert gc.isenabled()
+    qtbot.waitUntil(gc.isenabled)
+
+
+def test_no_receiver_is_freed_while_it_is_called(qtbot: Any) -> None:
+    """A closed dock is a cycle, which may be found whenever the collector is on."""
+
+    class Receiver(QObject):
+        def __init__(self) -> None:
+            super().__init__()
+            self.myself = self
+
+        def note(self, _ended: Any) -> None:
+            heard.append((gc.isenabled(), self.myself is self))
+
+    def work() -> Iterator[int]:
+        yield 1
+
+    heard: list[tuple[bool, bool]] = []
+    job = Job(work, name="test")
+    job.ended.connect(Receiver().note)
+    run(qtbot, job)
+    qtbot.waitUntil(gc.isenabled)
+    assert heard == [(False, True)]
 
 
 def test_who_has_switched_it_off_finds_it_off(qtbot: Any) -> None:

@@ -111,9 +111,11 @@ class Job(QObject):
             self._timer.stop()
             self._worker.join()
             _running.discard(self)
+            # The collector is still off: a receiver that only a cycle keeps alive, as a closed
+            # dock, may otherwise be freed in the middle of its own call (both bindings crash).
+            self.ended.emit(ended)
             if not _running:
                 garbage.release()
-            self.ended.emit(ended)
 
 
 class _Worker(threading.Thread):
