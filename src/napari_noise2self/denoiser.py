@@ -19,7 +19,7 @@ from .core.errors import ConfigError
 from .core.masks import Grid
 from .core.methods import METHODS, Noise2Self
 from .core.model import Model, TrainingRecord, check_footprint, check_size
-from .core.noise import usable_noise
+from .core.noise import measured_noise, reliance
 from .core.normalization import Normalization
 from .core.prediction import predict_iter
 from .core.recorruption import Recorruption
@@ -120,9 +120,10 @@ class Denoiser(Model):
             noise += f"; each {kind} is denoised with the {context} before and after it in view"
         method = METHODS[config.method](Grid.for_footprint(footprint, config.stride), context)
         if config.noise_model and isinstance(method, Noise2Self) and max(footprint) == 1:
-            level, said = usable_noise(stack, correlation, seed=config.seed)
+            level = measured_noise(stack, correlation, seed=config.seed)
+            relied_on, said = reliance(stack, level, seed=config.seed)
             noise += f"; {said}"
-            if level is not None:
+            if level is not None and relied_on:
                 method = replace(method, recorruption=Recorruption.from_noise(level, normalization))
         denoiser = cls(
             network=nn.Identity(),

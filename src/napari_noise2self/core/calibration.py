@@ -27,7 +27,7 @@ from .config import FAMILY, MINIMUM_SIZE, Progress, last_result
 from .correlation import NoiseCorrelation, noise_correlation
 from .errors import ConfigError, ImageError
 from .invariance import Array, offsets
-from .noise import estimate_noise
+from .noise import measured_noise
 
 _REFINEMENTS = 2
 """Times that the gaps on both sides of the best value are halved."""
@@ -304,9 +304,8 @@ def _noise_variance(
     stack: Stack, windows: list[NDArray[np.float32]], correlation: NoiseCorrelation, seed: int
 ) -> tuple[float, ...] | None:
     """Estimate the variance of the noise at the mean brightness of each channel."""
-    try:
-        level = estimate_noise(stack, correlation=correlation, seed=seed)
-    except ImageError:  # a channel without a place to measure it
+    level = measured_noise(stack, correlation, seed=seed)
+    if level is None:
         return None
     mean = np.mean([window.mean(axis=tuple(range(1, window.ndim))) for window in windows], axis=0)
     return tuple(float(level.variance(m, channel)) for channel, m in enumerate(mean))

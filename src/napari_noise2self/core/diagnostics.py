@@ -11,9 +11,8 @@ from typing import Any
 from .axes import Stack
 from .config import Progress
 from .correlation import NoiseCorrelation, noise_correlation
-from .errors import ImageError
 from .faults import Faults, find_faults_iter
-from .noise import NoiseLevel, estimate_noise
+from .noise import NoiseLevel, measured_noise
 from .plain import plain
 from .verdict import Advice, Assumption, advise, judge_assumption, remarks_on, signal_to_noise
 
@@ -164,10 +163,7 @@ def diagnose_iter(image: Any, axes: str | None = None, *, seed: int = 0) -> Iter
     started = time.perf_counter()
     stack = Stack.of(image, axes)
     correlation = noise_correlation(stack, seed=seed)
-    try:
-        noise = estimate_noise(stack, correlation=correlation, seed=seed)
-    except ImageError:  # said in the diagnosis: `noise` is None
-        noise = None
+    noise = measured_noise(stack, correlation, seed=seed)
     for event in find_faults_iter(stack, noise=noise, seed=seed):
         if event.result is None:
             yield event

@@ -16,7 +16,7 @@ import numpy as np
 from .axes import Stack
 from .correlation import noise_correlation
 from .errors import ImageError
-from .noise import estimate_noise
+from .noise import measured_noise
 from .plain import plain
 from .residual import (
     CERTAIN,
@@ -189,10 +189,7 @@ def inspect_result(
                 f"{tuple(other.data.shape)}; expected the same: is it another image's result?"
             )
     correlation = noise_correlation(stack, seed=seed)
-    try:
-        noise = estimate_noise(stack, correlation=correlation, seed=seed)
-    except ImageError:  # no place shows the noise: what needs its level is None
-        noise = None
+    noise = measured_noise(stack, correlation, seed=seed)
     places = _places(stack)
     planes = [_planes(s, places) for s in (stack, *others)]  # each [(C, y, x), ...]
     width = max(correlation.footprint)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,6 +35,9 @@ from .flatness import (
 )
 from .footprint import SURE, alike
 from .spectrum import AxisCorrelation, high_share
+
+if TYPE_CHECKING:
+    from .normalization import Normalization
 
 STRATA = (*np.linspace(0, 0.9, 19).tolist(), 0.925, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 1)
 """Quantiles of the brightness at which the variance is taken: bright pixels are rare."""
@@ -90,6 +94,24 @@ class ChannelNoise:
         """Signal at which the line meets zero; None if it does not above zero."""
         return -self.intercept / self.gain if self.gain > 0 > self.intercept else None
 
+    @property
+    def least(self) -> float:
+        """The least variance that is believed: a tenth of what it is at the darkest level."""
+        return 0.1 * (self.gain * min(self.signal) + self.intercept)
+
+    def normalized(self, mean: float, std: float) -> ChannelNoise:
+        """Return the noise of the channel less its mean and over its standard deviation."""
+        scale = std or 1.0
+        return replace(
+            self,
+            gain=self.gain / scale,
+            intercept=(self.gain * mean + self.intercept) / scale**2,
+            signal=tuple((s - mean) / scale for s in self.signal),
+            variance=tuple(v / scale**2 for v in self.variance),
+            error=tuple(e / scale**2 for e in self.error),
+            read=self.read / scale**2,
+        )
+
 
 @dataclass(frozen=True)
 class NoiseLevel:
@@ -108,6 +130,23 @@ class NoiseLevel:
         """Whether the estimate can be relied on in every channel."""
         return all(c.caution is None for c in self.channels)
 
+    @property
+    def on_a_line(self) -> bool:
+        """Whether the variance grows with the signal along a line in every channel."""
+        return all(c.fits >= FITS for c in self.channels)
+
+    def normalized(self, normalization: Normalization) -> NoiseLevel:
+        """Return the noise of the normalized image.
+
+        Parameters
+        ----------
+        normalization
+            Statistics of the image that the noise was estimated from.
+        """
+        means, stds = normalization.mean, normalization.std
+        channels = zip(self.channels, means, stds, strict=True)
+        return NoiseLevel(tuple(c.normalized(mean, std) for c, mean, std in channels))
+
     def variance(self, signal: ArrayLike, channel: int = 0) -> NDArray[np.float32]:
         """Return the variance of the noise where the noise-free image is `signal`.
 
@@ -125,9 +164,8 @@ class NoiseLevel:
             what it is at the darkest level that was measured.
         """
         c = self.channels[channel]
-        floor = np.float32(0.1 * (c.gain * min(c.signal) + c.intercept))
         line = np.float32(c.gain) * np.asarray(signal, np.float32) + np.float32(c.intercept)
-        return np.asarray(np.maximum(line, floor), np.float32)
+        return np.asarray(np.maximum(line, np.float32(c.least)), np.float32)
 
     @property
     def sentence(self) -> str:
@@ -212,13 +250,10 @@ def estimate_noise(
     return NoiseLevel(tuple(found))
 
 
-def usable_noise(
+def measured_noise(
     stack: Stack, correlation: NoiseCorrelation, *, seed: int = 0
-) -> tuple[NoiseLevel | None, str]:
-    """Return the noise level if a training may rely on it, and say so in words.
-
-    Relying on it takes a variance that lies on a line, and noise that neither
-    neighbouring pixels nor channels have in common.
+) -> NoiseLevel | None:
+    """Return the noise level, trusted or not; None where no place shows the noise.
 
     Parameters
     ----------
@@ -230,19 +265,38 @@ def usable_noise(
         Seed of the draw of windows.
     """
     try:
-        level = estimate_noise(stack, correlation=correlation, seed=seed)
+        return estimate_noise(stack, correlation=correlation, seed=seed)
     except ImageError:
-        return None, "its level could not be measured"
+        return None
+
+
+def reliance(stack: Stack, level: NoiseLevel | None, *, seed: int = 0) -> tuple[bool, str]:
+    """Tell whether a training may rely on the noise level, and say it in words.
+
+    Relying on it takes a variance that lies on a line, and noise that neither
+    neighbouring pixels nor channels have in common.
+
+    Parameters
+    ----------
+    stack
+        The image.
+    level
+        What `measured_noise` found in it.
+    seed
+        Seed of the draw of windows.
+    """
+    if level is None:
+        return False, "its level could not be measured"
     if not level.trusted:
         caution = next(c.caution for c in level.channels if c.caution)
-        return None, f"its level is not relied on: {caution}"
+        return False, f"its level is not relied on: {caution}"
     shared = shared_by_channels(stack, seed=seed)
     if shared > SHARED:
         said = f"the channels have noise in common ({shared:.2f} of it at least)"
-        return None, f"its level is not relied on: {said}"
+        return False, f"its level is not relied on: {said}"
     if stack.channels > 1:
-        return level, f"the noise level of each of the {stack.channels} channels is known"
-    return level, level.sentence
+        return True, f"the noise level of each of the {stack.channels} channels is known"
+    return True, level.sentence
 
 
 def shared_by_channels(stack: Stack, *, seed: int = 0) -> float:

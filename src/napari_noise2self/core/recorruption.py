@@ -83,15 +83,12 @@ class Recorruption:
         normalization
             Statistics of the same image.
         """
-        gain, intercept, read = [], [], []
-        for channel, mean, std in zip(
-            noise.channels, normalization.mean, normalization.std, strict=True
-        ):
-            scale = std or 1.0
-            gain.append(channel.gain / scale)
-            intercept.append((channel.gain * mean + channel.intercept) / scale**2)
-            read.append(channel.read / scale**2)
-        return cls(tuple(gain), tuple(intercept), tuple(read))
+        channels = noise.normalized(normalization).channels
+        return cls(
+            tuple(c.gain for c in channels),
+            tuple(c.intercept for c in channels),
+            tuple(c.read for c in channels),
+        )
 
     def variance(self, x: Tensor) -> Tensor:
         """Return the noise's variance where the signal is `x`, (N, C, *spatial); at least 0."""
