@@ -16,6 +16,7 @@ from .core.axes import Image, Stack
 from .core.config import Output, Progress, TrainingConfig, last_result
 from .core.correlation import noise_correlation, propose_context
 from .core.errors import ConfigError
+from .core.guard import Guard
 from .core.masks import Grid
 from .core.methods import METHODS, Noise2Self
 from .core.model import Model, TrainingRecord, check_footprint, check_size
@@ -119,16 +120,21 @@ class Denoiser(Model):
             kind = "plane" if stack.context_axis == "Z" else "frame"
             noise += f"; each {kind} is denoised with the {context} before and after it in view"
         method = METHODS[config.method](Grid.for_footprint(footprint, config.stride), context)
-        if config.noise_model and isinstance(method, Noise2Self) and max(footprint) == 1:
+        guard = None
+        if config.noise_model and isinstance(method, Noise2Self):
             level = measured_noise(stack, correlation, seed=config.seed)
-            relied_on, said = reliance(stack, level, seed=config.seed)
-            noise += f"; {said}"
-            if level is not None and relied_on:
-                method = replace(method, recorruption=Recorruption.from_noise(level, normalization))
+            guard = Guard.from_noise(level, normalization)
+            if max(footprint) == 1:
+                relied_on, said = reliance(stack, level, seed=config.seed)
+                noise += f"; {said}"
+                if level is not None and relied_on:
+                    known = Recorruption.from_noise(level, normalization)
+                    method = replace(method, recorruption=known)
         denoiser = cls(
             network=nn.Identity(),
             method=method,
             normalization=normalization,
+            guard=guard,
             axes=stack.axes,
             config=config,
             record=TrainingRecord(image=named + stack.understood, noise=noise),

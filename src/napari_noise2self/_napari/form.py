@@ -165,7 +165,8 @@ FIELDS: Mapping[str, Field] = {
     "noise_model": Field(
         "Noise level",
         "Measure how strong the noise is and, where that is sure, let each pixel's own value count "
-        "for as much as it should. Off: hide pixels, and nothing else.",
+        "for as much as it should; what noise cannot explain is given back to the result. Off: "
+        "hide pixels, and nothing else.",
         {"text": "use it where it is sure"},
     ),
     "seed": Field(

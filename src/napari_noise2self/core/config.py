@@ -97,7 +97,8 @@ class TrainingConfig:
         noise of neighbours is independent, and 0 elsewhere.
     noise_model
         Whether the noise level estimated from the image may be used, where it can be
-        trusted: each pixel's own value then counts for more in the best output.
+        trusted: each pixel's own value then counts for more in the best output, and
+        what the noise cannot explain is given back to it (`guard`).
         False hides pixels and nothing else, as Noise2Self was published.
     validate_every
         Steps between two looks at the held-out pixels.

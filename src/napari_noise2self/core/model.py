@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .axes import SPATIAL, Image, Stack, check_axes
 from .config import MINIMUM_SIZE, TrainingConfig
 from .errors import ConfigError, ImageError, ModelFileError, ModelMismatchError
+from .guard import Guard
 from .methods import Method, Noise2Self, method_from_dict, method_to_dict
 from .networks import build_network
 from .normalization import Normalization
@@ -93,6 +94,10 @@ class Model:
         Configuration of the latest training.
     record
         How far the training came.
+    guard
+        Gives back to the best output what the noise cannot explain; None where
+        the noise level is not known, or does not grow with the signal along a
+        line.
     training
         Raw weights, optimiser and generator of a training that can go on; not
         saved.
@@ -104,6 +109,7 @@ class Model:
     axes: str
     config: TrainingConfig
     record: TrainingRecord = field(default_factory=TrainingRecord)
+    guard: Guard | None = None
     training: TrainingState | None = field(default=None, repr=False)
 
     @property
@@ -211,6 +217,7 @@ class Model:
                 "mean": list(self.normalization.mean),
                 "std": list(self.normalization.std),
             },
+            "guard": None if self.guard is None else self.guard.to_dict(),
             "axes": self.axes,
             "config": asdict(self.config),
             "record": self.record.to_dict(),
@@ -239,15 +246,16 @@ class Model:
                     tuple(map(float, header["normalization"]["mean"])),
                     tuple(map(float, header["normalization"]["std"])),
                 ),
+                guard=None if header.get("guard") is None else Guard.from_dict(header["guard"]),
                 axes=str(header["axes"]),
                 config=TrainingConfig(**config),
                 record=TrainingRecord.from_dict(header["record"]),
             )
             check_axes((1,) * len(model.axes), model.axes)
             check_footprint(model.footprint, model.axes)
-            known = model.recorruption
-            if known is not None and len(known.gain) != model.channels:
-                raise ValueError(f"noise of {len(known.gain)} channels, not {model.channels}")
+            for known in (model.recorruption, model.guard):
+                if known is not None and len(known.gain) != model.channels:
+                    raise ValueError(f"noise of {len(known.gain)} channels, not {model.channels}")
             wanted = {**header["network"]}
             have = {
                 "name": model.config.network,

@@ -25,6 +25,7 @@ from .devices import (
 )
 from .empty import RADIUS, empty_places
 from .errors import ConfigError, DeviceMemoryError, ImageError, NotTrainedError
+from .guard import REACH
 from .methods import Pass
 from .model import Model
 from .tiling import Tile, Tiling
@@ -192,8 +193,11 @@ class _Work:
         # Nothing is there to be denoised; the strict output may not look at the pixel itself, and
         # of what is learnt from a target nobody knows which intensity stands for which.
         self.keeps_empty = output == "best" and not model.method.takes_target
+        self.guard = model.guard if self.keeps_empty and model.config.noise_model else None
         # The fill looks as far as the hole is wide.
         halo = [h + w for h, w in zip(self.network.halo, model.footprint, strict=True)]
+        if self.guard:  # it looks at results, which have looked at the image
+            halo[-2:] = [h + REACH for h in halo[-2:]]
         if self.keeps_empty:
             halo[-2:] = [max(h, RADIUS) for h in halo[-2:]]
         self.halo = tuple(halo)
@@ -259,7 +263,10 @@ class _Mean:
 
     def values(self) -> NDArray[np.float32]:
         """Crop the halo off and return to intensity units: (C, *window)."""
-        mean = self.work.model.normalization.invert(self.total / self.weight)
+        mean = self.total / self.weight
+        if self.work.guard:
+            mean = self.work.guard.give_back(self.work.model.method.own(self.noisy), mean)
+        mean = self.work.model.normalization.invert(mean)
         result: NDArray[np.float32] = mean[0].cpu().numpy()
         if self.work.keeps_empty:
             np.copyto(result, self.own, where=empty_places(self.own))

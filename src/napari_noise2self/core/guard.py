@@ -1,0 +1,141 @@
+"""The guard: what the noise cannot explain of a residual is given back to the result.
+
+If a residual, noisy minus denoised, is noise and nothing else, its mean square is the noise's
+variance. Where it is larger, structure went with the noise, by so much that the pixels
+themselves may be the better estimate: behind wide holes, in fine texture, and where there is
+little noise at all. There a part of the residual is added again,
+
+    result + weight * residual,    weight = 1 - (EXCESS * variance / mean square)^2,
+
+and none where the mean square, taken over the neighbourhood, stays below EXCESS times the
+variance. A result that errs by more than the noise does, which makes a mean square of twice the
+variance, so comes no farther from the truth than the image was. It is a Wiener filter of the
+residual, with local statistics; the power is sharper than Wiener's, since most places need none.
+
+References
+----------
+Lee, "Digital image enhancement and noise filtering by use of local statistics", IEEE
+Transactions on Pattern Analysis and Machine Intelligence 2 (1980).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .noise import NoiseLevel
+from .normalization import Normalization
+
+EXCESS = 1.25
+"""Mean square of the residual over the noise's variance from which on some of it is given back:
+the estimate of the variance is up to 8% low, and the mean over a neighbourhood has its chance."""
+
+WINDOW = 9
+"""Edge, in pixels, of the window over which squares are averaged, twice in turn."""
+
+REACH = 2 * (WINDOW // 2)
+"""How far that looks, in pixels along Y and X."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Gives back what the noise of an image cannot explain.
+
+    Attributes
+    ----------
+    gain, intercept
+        For each channel, in normalized units: the variance of the noise of a
+        pixel is ``gain * signal + intercept``.
+    least
+        And not less than this, which is above zero.
+    """
+
+    gain: tuple[float, ...]
+    intercept: tuple[float, ...]
+    least: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        numbers = (*self.gain, *self.intercept, *self.least)
+        if not len(self.gain) == len(self.intercept) == len(self.least):
+            raise ValueError(f"noise {numbers}: not as many of each kind")
+        if not all(map(math.isfinite, numbers)) or min(self.gain) < 0 or min(self.least) <= 0:
+            raise ValueError(f"noise {numbers}: infinite, negative, or none at all")
+
+    @classmethod
+    def from_noise(cls, noise: NoiseLevel | None, normalization: Normalization) -> Self | None:
+        """Make the guard of an image; None where its noise level says nothing.
+
+        A level that is not to be trusted for fine structure is one that is too high,
+        which makes the guard hold back. One whose variance does not grow along a line may be
+        too low somewhere, and noise would be given back.
+
+        Parameters
+        ----------
+        noise
+            What ``estimate_noise`` found, in the units of the image; None where
+            it found nothing.
+        normalization
+            Statistics of the same image.
+        """
+        if noise is None or not noise.on_a_line:
+            return None
+        channels = noise.normalized(normalization).channels
+        return cls(
+            tuple(c.gain for c in channels),
+            tuple(c.intercept for c in channels),
+            tuple(c.least for c in channels),
+        )
+
+    def give_back(self, noisy: Tensor, result: Tensor) -> Tensor:
+        """Return `result` with the part of its residual that noise cannot explain.
+
+        Parameters
+        ----------
+        noisy, result
+            Normalized pixels, float32 of shape (N, C, *spatial). Each channel and plane
+            by itself; at the border of the image the window ends there.
+
+        Examples
+        --------
+        >>> import torch
+        >>> noisy = torch.randn((1, 1, 64, 64), generator=torch.Generator().manual_seed(0))
+        >>> guard = Guard((0.0,), (1.0,), (0.1,))
+        >>> bool((guard.give_back(noisy, 0 * noisy) == 0).float().mean() > 0.9)
+        True
+        >>> bool((guard.give_back(10 * noisy, 0 * noisy) / noisy).mean() > 9.9)
+        True
+        """
+        residual = noisy - result
+        excess = _mean(residual**2 / self._variance(result)) / EXCESS
+        weight = 1 - excess.clamp_min(1.0) ** -2
+        return result + weight * residual
+
+    def _variance(self, signal: Tensor) -> Tensor:
+        gain, intercept, least = (
+            signal.new_tensor(values).view(-1, *(1,) * (signal.ndim - 2))
+            for values in (self.gain, self.intercept, self.least)
+        )
+        return (gain * signal + intercept).maximum(least)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what :meth:`from_dict` needs, in JSON's types."""
+        return {name: list(values) for name, values in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild it from a model file's header."""
+        return cls(*(tuple(map(float, values[f.name])) for f in fields(cls)))
+
+
+def _mean(x: Tensor) -> Tensor:
+    """Return the mean over each pixel's neighbourhood in its plane, nearer pixels counting more."""
+    planes = x.reshape(-1, 1, *x.shape[-2:])
+    for edges in ((WINDOW, 1), (1, WINDOW)) * 2:
+        around = (edges[0] // 2, edges[1] // 2)
+        planes = F.avg_pool2d(planes, edges, 1, around, count_include_pad=False)
+    return planes.view(x.shape)
