@@ -2,10 +2,11 @@
 
     python benchmarks/no_harm.py --photographs SET12 --stacks neubias calcium bia flim_structured
 
-Photographs get Gaussian noise of each --sigmas; a file of --truths (NOISY=TRUTH)
-is measured against its truth. All other images have none: what is measured
-there is what a viewer would see. Images are cropped about their middle to --crop
-pixels along Y and X and --planes along every other axis but C.
+Photographs get Gaussian noise of each --sigmas, and of each --shared, of which
+neighbouring pixels share 0.6; a file of --truths (NOISY=TRUTH) is measured against
+its truth. All other images have none: what is measured there is what a viewer would
+see. Images are cropped about their middle to --crop pixels along Y and X and --planes
+along every other axis but C.
 
 noisy, best    PSNR in dB where there is a truth (range 255 for photographs, else
                that of the truth), the output clipped to it, not rescaled
@@ -27,6 +28,7 @@ All of it on the middle plane of the middle sample, the worst channel.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,6 +47,8 @@ from napari_noise2self.core.axes import Stack
 
 TILE = 64
 SMOOTHING = 1.5
+SHARED = 0.7
+"""Width of the Gaussian that makes white noise shared, in pixels."""
 COLUMNS = {
     "name": "image", "axes": "axes", "hole": "hole", "noisy": "noisy|.2f", "best": "best|.2f",
     "loss": "loss|.3f", "grid": "grid|.1f", "grid_shifted": "shifted|.1f", "seams": "seams|.3f",
@@ -63,16 +67,21 @@ class Case:
     high: float = 255.0
 
 
-def photographs(folder: Path, sigmas: list[int], seeds: list[int]) -> Iterator[Case]:
+def photographs(
+    folder: Path, sigmas: list[int], shared: list[int], seeds: list[int]
+) -> Iterator[Case]:
     """Yield each photograph with each noise."""
+    kinds = [*((sigma, False) for sigma in sigmas), *((sigma, True) for sigma in shared)]
     for path in sorted(folder.glob("*.png")):
         truth = read_plane(path)
-        for sigma in sigmas:
-            for seed in seeds:
-                noise = np.random.default_rng(seed).normal(0, sigma, truth.shape)
-                noisy = api.Image((truth + noise).astype(np.float32), "YX")
-                name = f"{path.parent.name}/{path.stem}, sigma {sigma}"
-                yield Case(f"{name}, seed {seed}" if len(seeds) > 1 else name, noisy, truth)
+        for (sigma, is_shared), seed in itertools.product(kinds, seeds):
+            noise = np.random.default_rng(seed).normal(0, sigma, truth.shape)
+            if is_shared:
+                noise = gaussian_filter(noise, SHARED)
+                noise *= sigma / noise.std()
+            noisy = api.Image((truth + noise).astype(np.float32), "YX")
+            name = f"{path.parent.name}/{path.stem}, {'shared ' * is_shared}sigma {sigma}"
+            yield Case(f"{name}, seed {seed}" if len(seeds) > 1 else name, noisy, truth)
 
 
 def cropped(image: api.Image, crop: int, planes: int) -> api.Image:
@@ -238,7 +247,8 @@ def main() -> None:
     """Parse the command line and run."""
     arguments = parser(__doc__)
     arguments.add_argument("--photographs", type=Path, metavar="DIR", help="clean PNG images")
-    arguments.add_argument("--sigmas", type=comma_numbers, default=[15, 25, 50])
+    arguments.add_argument("--sigmas", type=comma_numbers, default=[5, 15, 25, 50])
+    arguments.add_argument("--shared", type=comma_numbers, default=[5, 15])
     arguments.add_argument("--seeds", type=comma_numbers, default=[0], help="of noise; default: 0")
     arguments.add_argument(
         "--stacks", type=Path, nargs="+", default=[], metavar="DIR", help="folders of TIFF files"
@@ -263,7 +273,10 @@ def main() -> None:
 
     cases = list(stacks(options.stacks, truths, options.crop, options.planes))
     if options.photographs:
-        cases = [*photographs(options.photographs, options.sigmas, options.seeds), *cases]
+        cases = [
+            *photographs(options.photographs, options.sigmas, options.shared, options.seeds),
+            *cases,
+        ]
     rows = []
     for case in cases:
         row, planes = examine(case, config)
