@@ -138,6 +138,15 @@ def test_neighbours_are_asked_for_and_told(desk: Path, capsys: pytest.CaptureFix
     assert len(facts(capsys)["training"]["footprint"]) == 3
 
 
+def test_the_guard_is_told(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train = ["train", "cells.tif", "-o", "model.safetensors", "--json"]
+    for options, guarded in ([], True), (["--no-noise-model"], False):
+        assert cli.main([*train, *options]) == 0
+        assert facts(capsys)["training"]["guarded"] is guarded
+        assert cli.main(["info", "model.safetensors"]) == 0
+        assert ("guarded by the noise level" in capsys.readouterr().out) is guarded
+
+
 def test_json_is_all_there_is_on_stdout(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["denoise", "cells.tif", "-o", "clean.tif", "--footprint", "3x3", "--json"]
     assert cli.main(arguments) == 0

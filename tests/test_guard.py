@@ -17,7 +17,7 @@ from torch import Tensor
 from napari_noise2self import api
 from napari_noise2self.core.axes import Stack
 from napari_noise2self.core.guard import REACH, Guard
-from napari_noise2self.core.noise import NoiseLevel, estimate_noise
+from napari_noise2self.core.noise import FITS, NoiseLevel, estimate_noise
 from napari_noise2self.core.normalization import Normalization
 
 Build = Callable[..., api.TrainingConfig]
@@ -137,13 +137,21 @@ def test_it_knows_the_noise_of_the_normalized_image() -> None:
     np.testing.assert_allclose(found[0, 0], level.variance(signal), rtol=1e-5)
 
 
-def test_without_a_level_or_a_line_there_is_none() -> None:
-    statistics = Normalization((300.0,), (150.0,))
-    level = level_of(photons())
-    off = replace(level, channels=(replace(level.channels[0], fits=0.2),))
-    assert Guard.from_noise(level, statistics) is not None
-    assert Guard.from_noise(off, statistics) is None
-    assert Guard.from_noise(None, statistics) is None
+def test_without_a_level_there_is_none() -> None:
+    assert Guard.from_noise(None, Normalization((300.0,), (150.0,))) is None
+
+
+def test_where_no_line_fits_the_noise_is_taken_from_above() -> None:
+    """A variance that falls with the signal, as after a root has been taken of it."""
+    clean = np.repeat(np.linspace(1, 24, 16), 24) * np.ones((384, 1)) ** 2
+    noisy = (clean + np.random.default_rng(0).normal(size=clean.shape) * 24 / clean) * 10
+    level = level_of(noisy)
+    assert level.channels[0].fits < FITS
+    guard = Guard.from_noise(level, Normalization((0.0,), (1.0,)))
+    assert guard is not None
+    signals = torch.tensor(level.channels[0].signal)[None, None]
+    above = guard._variance(signals)[0, 0].numpy() >= np.array(level.channels[0].variance)
+    assert 0.8 < above.mean() < 1
 
 
 @pytest.mark.parametrize(

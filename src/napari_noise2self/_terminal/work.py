@@ -199,14 +199,19 @@ def facts(denoiser: Denoiser | Calibration) -> dict[str, Any]:
         "footprint": list(denoiser.footprint),
         "context": denoiser.context,
         "noise_model": denoiser.recorruption is not None,
+        "guarded": denoiser.guard is not None and denoiser.config.noise_model,
         **record,
     }
 
 
-def _seen(method: Mapping[str, Any]) -> str:
+def _seen(header: Mapping[str, Any]) -> str:
+    """Say what the network sees besides the visible pixels, and whether the guard watches it."""
+    method = header["method"]
     count = method.get("context", 0)
     text = f", {count} neighbours on each side in view" if count else ""
-    return text + (", every pixel in view by the noise level" if "recorruption" in method else "")
+    text += ", every pixel in view by the noise level" if "recorruption" in method else ""
+    guarded = header.get("guard") and header["config"].get("noise_model", True)
+    return text + (", guarded by the noise level" if guarded else "")
 
 
 def described(path: Path, header: Mapping[str, Any]) -> str:
@@ -222,7 +227,7 @@ def described(path: Path, header: Mapping[str, Any]) -> str:
             f"axes {header['axes']}",
             "network": f"{network['name']}, width {network['width']}, depth {network['depth']}",
             "method": f"{method['name']}, footprint {_by(method['footprint'])}, "
-            f"stride {_by(method['stride'])}{_seen(method)}",
+            f"stride {_by(method['stride'])}{_seen(header)}",
             "trained on": f"{record['image']}; {record['device']}",
             "training": in_short(record),
             "saved by": f"napari-noise2self {header['package_version']}, "

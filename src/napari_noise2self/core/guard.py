@@ -68,11 +68,10 @@ class Guard:
 
     @classmethod
     def from_noise(cls, noise: NoiseLevel | None, normalization: Normalization) -> Self | None:
-        """Make the guard of an image; None where its noise level says nothing.
+        """Make the guard of an image; None where its noise level is not known.
 
-        A level that is not to be trusted for fine structure is one that is too high,
-        which makes the guard hold back. One whose variance does not grow along a line may be
-        too low somewhere, and noise would be given back.
+        The level need not be one to rely on: one that is too high, for fine structure, makes
+        the guard hold back. Where no line fits the variance it is taken from above.
 
         Parameters
         ----------
@@ -82,9 +81,9 @@ class Guard:
         normalization
             Statistics of the same image.
         """
-        if noise is None or not noise.on_a_line:
+        if noise is None:
             return None
-        channels = noise.normalized(normalization).channels
+        channels = [c.bounded() for c in noise.normalized(normalization).channels]
         return cls(
             tuple(c.gain for c in channels),
             tuple(c.intercept for c in channels),

@@ -96,8 +96,7 @@ class Model:
         How far the training came.
     guard
         Gives back to the best output what the noise cannot explain; None where
-        the noise level is not known, or does not grow with the signal along a
-        line.
+        the noise level is not known.
     training
         Raw weights, optimiser and generator of a training that can go on; not
         saved.

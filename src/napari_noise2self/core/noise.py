@@ -48,6 +48,9 @@ TOLERANCE = 0.03
 FITS = 0.5
 """Share of the levels that must lie on the line for it to be trusted."""
 
+BOUNDED = 0.9
+"""Share of the levels that a line from above leaves below itself."""
+
 WEAK = 0.15
 """Correlation of neighbours above which fine structure may have a share in the variance."""
 
@@ -99,6 +102,18 @@ class ChannelNoise:
         """The least variance that is believed: a tenth of what it is at the darkest level."""
         return 0.1 * (self.gain * min(self.signal) + self.intercept)
 
+    def bounded(self) -> ChannelNoise:
+        """Return it with a line that bounds the noise from above.
+
+        The line itself if most levels lie on it; else raised until `BOUNDED` of
+        the levels lie below.
+        """
+        if self.fits >= FITS:
+            return self
+        line = self.gain * np.array(self.signal) + self.intercept
+        factor = max(1.0, float(np.quantile(np.array(self.variance) / line, BOUNDED)))
+        return replace(self, gain=factor * self.gain, intercept=factor * self.intercept)
+
     def normalized(self, mean: float, std: float) -> ChannelNoise:
         """Return the noise of the channel less its mean and over its standard deviation."""
         scale = std or 1.0
@@ -129,11 +144,6 @@ class NoiseLevel:
     def trusted(self) -> bool:
         """Whether the estimate can be relied on in every channel."""
         return all(c.caution is None for c in self.channels)
-
-    @property
-    def on_a_line(self) -> bool:
-        """Whether the variance grows with the signal along a line in every channel."""
-        return all(c.fits >= FITS for c in self.channels)
 
     def normalized(self, normalization: Normalization) -> NoiseLevel:
         """Return the noise of the normalized image.
