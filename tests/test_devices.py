@@ -70,10 +70,13 @@ def test_a_device_is_described_in_words(monkeypatch: pytest.MonkeyPatch) -> None
 def test_precision_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compute_dtype(CPU, "float32") is torch.float32
     assert compute_dtype(CPU, "bfloat16") is torch.bfloat16
-    for amx, dtype in [(True, torch.bfloat16), (False, torch.float32)]:
-        monkeypatch.setattr(
-            torch.cpu, "get_capabilities", lambda amx=amx: {"amx_bf16": amx}, raising=False
-        )
+    for there, dtype in [
+        ({"amx_bf16": True, "avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": False, "avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": False, "avx512_bf16": False}, torch.float32),
+        ({}, torch.float32),
+    ]:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda t=there: t, raising=False)
         assert compute_dtype(CPU, "auto") is dtype
     for capability, dtype in [((9, 0), torch.bfloat16), ((7, 5), torch.float32)]:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda d, c=capability: c)

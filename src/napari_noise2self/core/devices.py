@@ -71,9 +71,10 @@ def describe_device(device: torch.device) -> str:
 def compute_dtype(device: torch.device, precision: Precision) -> torch.dtype:
     """Return the dtype of the convolutions.
 
-    ``"auto"`` is bfloat16 where the hardware multiplies matrices of it several
-    times faster than float32: CUDA from compute capability 8.0, and CPUs with
-    AMX (a 96 x 96 convolution of 32 channels trains 7 times faster there).
+    ``"auto"`` is bfloat16 where the hardware multiplies it faster than float32:
+    CUDA from compute capability 8.0, CPUs with AMX (a 96 x 96 convolution of 32
+    channels trains 7 times faster there) or AVX-512 BF16 (a training is twice
+    as fast).
     """
     if precision == "float32":
         return torch.float32
@@ -82,8 +83,10 @@ def compute_dtype(device: torch.device, precision: Precision) -> torch.dtype:
     if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
         return torch.bfloat16
     known = hasattr(torch.cpu, "get_capabilities")  # torch >= 2.11
-    if device.type == "cpu" and known and torch.cpu.get_capabilities().get("amx_bf16", False):
-        return torch.bfloat16
+    if device.type == "cpu" and known:
+        there = torch.cpu.get_capabilities()
+        if any(there.get(name, False) for name in ("amx_bf16", "avx512_bf16")):
+            return torch.bfloat16
     return torch.float32
 
 

@@ -59,18 +59,20 @@ class Conv2d(nn.Conv2d):
 
 
 class Conv3d(nn.Conv3d):
-    """The same in 3-D, with gradients that are right in bfloat16 on a CPU as well.
+    """The same in 3-D, right in bfloat16 on a CPU as well.
 
     There torch's own (2.13, oneDNN) writes past its memory, or returns a wrong
-    weight gradient, for inputs of few planes. Training under CPU autocast
-    therefore goes plane by plane: neighbouring planes become channels of one
+    weight gradient, for inputs of few planes, and for a single plane of a single
+    channel a wrong result. Training under CPU autocast, and a single plane,
+    therefore go plane by plane: neighbouring planes become channels of one
     2-D convolution, which is the same sum.
     """
 
     def forward(self, *parts: Tensor) -> Tensor:
         """Map parts of (N, some C, Z, Y, X) to (N, outputs, Z, Y, X)."""
         reduced = parts[0].device.type == "cpu" and torch.is_autocast_enabled("cpu")
-        planewise = self.kernel_size[0] > 1 and reduced and torch.is_grad_enabled()
+        doubtful = torch.is_grad_enabled() or parts[0].shape[2] == 1
+        planewise = self.kernel_size[0] > 1 and reduced and doubtful
         convolve = self._by_planes if planewise else self._conv_forward
         return _over_parts(convolve, self.weight, self.bias, parts)
 
