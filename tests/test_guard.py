@@ -17,7 +17,7 @@ from torch import Tensor
 from napari_noise2self import api
 from napari_noise2self.core.axes import Stack
 from napari_noise2self.core.guard import REACH, Guard
-from napari_noise2self.core.noise import FITS, NoiseLevel, estimate_noise
+from napari_noise2self.core.noise import ChannelNoise, NoiseLevel, estimate_noise
 from napari_noise2self.core.normalization import Normalization
 
 Build = Callable[..., api.TrainingConfig]
@@ -134,24 +134,53 @@ def test_it_knows_the_noise_of_the_normalized_image() -> None:
     signal = np.array([[0.0, 15.0, 50.0, 300.0, 620.0]], np.float32)
     normalized = statistics.apply(torch.from_numpy(signal)[None, None])
     found = guard._variance(normalized) * 150**2
-    np.testing.assert_allclose(found[0, 0], level.variance(signal), rtol=1e-5)
+    expected = level.channels[0].surplus * level.variance(signal)
+    np.testing.assert_allclose(found[0, 0], expected, rtol=1e-5)
 
 
 def test_without_a_level_there_is_none() -> None:
     assert Guard.from_noise(None, Normalization((300.0,), (150.0,))) is None
 
 
-def test_where_no_line_fits_the_noise_is_taken_from_above() -> None:
-    """A variance that falls with the signal, as after a root has been taken of it."""
-    clean = np.repeat(np.linspace(1, 24, 16), 24) * np.ones((384, 1)) ** 2
-    noisy = (clean + np.random.default_rng(0).normal(size=clean.shape) * 24 / clean) * 10
-    level = level_of(noisy)
-    assert level.channels[0].fits < FITS
-    guard = Guard.from_noise(level, Normalization((0.0,), (1.0,)))
+def channel(**changes: Any) -> ChannelNoise:
+    """Return noise of which every level lies on the line."""
+    signal = (10.0, 20.0, 30.0, 60.0, 90.0)
+    variance = tuple(0.5 * s for s in signal)
+    error = tuple(0.01 * v for v in variance)
+    return replace(ChannelNoise(0.5, 0.0, signal, variance, error, 1.0, None), **changes)
+
+
+def test_a_line_that_fits_is_its_own_bound() -> None:
+    assert channel().bounded() == pytest.approx((0.5, 0.0, 0.5))
+
+
+def test_dark_levels_above_the_line_are_noise_and_bright_ones_structure() -> None:
+    dark = channel(variance=(20.0, 16.0, 15.0, 30.0, 45.0), fits=0.6)
+    assert dark.bounded() == pytest.approx((0.5, 0.0, 20.0))
+    bright = channel(variance=(5.0, 10.0, 15.0, 90.0, 200.0), fits=0.6)
+    assert bright.bounded() == pytest.approx((0.5, 0.0, 0.5))
+
+
+def test_where_no_line_fits_it_is_raised_above_nearly_all_levels() -> None:
+    scattered = channel(variance=(5.0, 10.0, 30.0, 60.0, 90.0), fits=0.4)
+    assert scattered.bounded() == pytest.approx((1.0, 0.0, 0.5))
+
+
+def test_where_noise_may_be_shared_the_bound_is_higher() -> None:
+    assert channel(surplus=1.5).bounded() == pytest.approx((0.75, 0.0, 0.75))
+
+
+@pytest.mark.parametrize("width", [0.0, 0.35, 0.42, 0.7])
+def test_no_flat_place_gets_its_noise_back(width: float) -> None:
+    """Also where neighbours share too little of it for a wide hole."""
+    white = np.random.default_rng(0).normal(size=(256, 256))
+    noise = gaussian_filter(white, width, mode="wrap") if width else white
+    image = (100 + 10 * noise / noise.std()).astype(np.float32)
+    guard = Guard.from_noise(level_of(image), Normalization((100.0,), (10.0,)))
     assert guard is not None
-    signals = torch.tensor(level.channels[0].signal)[None, None]
-    above = guard._variance(signals)[0, 0].numpy() >= np.array(level.channels[0].variance)
-    assert 0.8 < above.mean() < 1
+    normalized = torch.from_numpy((image - 100) / 10)[None, None]
+    given = guard.give_back(normalized, torch.zeros_like(normalized))
+    assert error(given, torch.zeros_like(given)) < 0.05
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class Guard:
         """Make the guard of an image; None where its noise level is not known.
 
         The level need not be one to rely on: one that is too high, for fine structure, makes
-        the guard hold back. Where no line fits the variance it is taken from above.
+        the guard hold back, and where it may be too low it is taken from above.
 
         Parameters
         ----------
@@ -83,12 +83,9 @@ class Guard:
         """
         if noise is None:
             return None
-        channels = [c.bounded() for c in noise.normalized(normalization).channels]
-        return cls(
-            tuple(c.gain for c in channels),
-            tuple(c.intercept for c in channels),
-            tuple(c.least for c in channels),
-        )
+        bounds = [c.bounded() for c in noise.normalized(normalization).channels]
+        gain, intercept, least = zip(*bounds, strict=True)
+        return cls(gain, intercept, least)
 
     def give_back(self, noisy: Tensor, result: Tensor) -> Tensor:
         """Return `result` with the part of its residual that noise cannot explain.

@@ -13,6 +13,7 @@ that the line is laid along the lower edge of the points.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,9 @@ FITS = 0.5
 BOUNDED = 0.9
 """Share of the levels that a line from above leaves below itself."""
 
+DARK = 1.25
+"""Variance over the line's from which on dark levels are not believed to lie on it."""
+
 WEAK = 0.15
 """Correlation of neighbours above which fine structure may have a share in the variance."""
 
@@ -81,6 +85,9 @@ class ChannelNoise:
     read
         The part of the variance that is not photons' and does not grow with the
         signal. The noise of few photons is skewed, that of electronics is not.
+    surplus
+        The variance over that of the line if it is the noise that makes
+        neighbours alike, which cannot be told; 1.0 where that is in the line already.
     """
 
     gain: float
@@ -91,6 +98,7 @@ class ChannelNoise:
     fits: float
     caution: str | None
     read: float = 0.0
+    surplus: float = 1.0
 
     @property
     def black_level(self) -> float | None:
@@ -102,17 +110,21 @@ class ChannelNoise:
         """The least variance that is believed: a tenth of what it is at the darkest level."""
         return 0.1 * (self.gain * min(self.signal) + self.intercept)
 
-    def bounded(self) -> ChannelNoise:
-        """Return it with a line that bounds the noise from above.
+    def bounded(self) -> tuple[float, float, float]:
+        """Return gain and intercept of a line that bounds the noise from above, and a floor.
 
-        The line itself if most levels lie on it; else raised until `BOUNDED` of
-        the levels lie below.
+        That is the line itself if most levels lie on it; else raised until `BOUNDED` of them
+        lie below. The floor is that of the darkest levels as far as they lie above: structure
+        adds to bright levels, so that what is too much in the dark is noise, of
+        rounding or of a margin.
         """
-        if self.fits >= FITS:
-            return self
-        line = self.gain * np.array(self.signal) + self.intercept
-        factor = max(1.0, float(np.quantile(np.array(self.variance) / line, BOUNDED)))
-        return replace(self, gain=factor * self.gain, intercept=factor * self.intercept)
+        variance = np.array(self.variance)
+        ratio = variance / (self.gain * np.array(self.signal) + self.intercept)
+        factor = 1.0 if self.fits >= FITS else max(1.0, float(np.quantile(ratio, BOUNDED)))
+        factor *= self.surplus
+        dark = variance[np.cumprod(ratio > DARK).astype(bool)]  # levels come darkest first
+        floor = max([self.least, *dark.tolist()]) * self.surplus
+        return factor * self.gain, factor * self.intercept, floor
 
     def normalized(self, mean: float, std: float) -> ChannelNoise:
         """Return the noise of the channel less its mean and over its standard deviation."""
@@ -397,11 +409,13 @@ def _line(levels: NDArray[np.float64], correlation: tuple[AxisCorrelation, ...])
     """Lay the line along the lower edge of the levels."""
     caution = None
     in_plane = [c for c in correlation if c.axis != "Z"]
+    surplus = math.prod(1 / high_share(c) for c in in_plane)
     if alike(in_plane, noise_only=True):
         caution = "the noise is correlated from pixel to pixel"
         for c in in_plane:
             share = c.line if c.lines else 0.0
             levels = levels * (1, *2 * [1 / (high_share(c) * (1 - share))])
+        surplus = 1.0
     elif any(abs(c.rho[0]) > WEAK for c in in_plane):
         caution = "even in the flattest places there is structure as fine as the noise"
     signal, variance, error = levels.T
@@ -445,4 +459,5 @@ def _line(levels: NDArray[np.float64], correlation: tuple[AxisCorrelation, ...])
         tuple(error.tolist()),
         fits,
         caution,
+        surplus=max(1.0, surplus),
     )
