@@ -16,7 +16,7 @@ from torch import Tensor
 
 from napari_noise2self import api
 from napari_noise2self.core.axes import Stack
-from napari_noise2self.core.guard import REACH, Guard
+from napari_noise2self.core.guard import SHARED_WINDOW, Guard
 from napari_noise2self.core.noise import ChannelNoise, NoiseLevel, estimate_noise
 from napari_noise2self.core.normalization import Normalization
 
@@ -70,8 +70,10 @@ def test_noise_shared_by_neighbours_stays_away_as_well() -> None:
     white = np.random.default_rng(0).normal(size=(512, 512))
     shared = gaussian_filter(white, 0.7, mode="wrap")
     noisy = torch.from_numpy(shared / shared.std()).float()[None, None]
-    returned = UNIT.give_back(noisy, torch.zeros_like(noisy))
-    assert error(returned, torch.zeros_like(noisy)) < 0.05
+    wide = replace(UNIT, window=SHARED_WINDOW)
+    of_all, of_wide = (g.give_back(noisy, torch.zeros_like(noisy)) for g in (UNIT, wide))
+    assert error(of_wide, torch.zeros_like(noisy)) < 0.005
+    assert error(of_wide, torch.zeros_like(noisy)) < 0.5 * error(of_all, torch.zeros_like(noisy))
 
 
 def test_it_comes_back_where_it_was_lost_and_nowhere_else() -> None:
@@ -80,7 +82,7 @@ def test_it_comes_back_where_it_was_lost_and_nowhere_else() -> None:
     noisy = truth + normal(1, 1, 128, 128)
     guarded = UNIT.give_back(noisy, torch.zeros_like(noisy))
     assert error(guarded[..., :56], truth[..., :56]) < 1
-    beyond = guarded[..., 64 + REACH :]
+    beyond = guarded[..., 64 + UNIT.reach :]
     assert error(beyond, torch.zeros_like(beyond)) < 0.02
 
 
@@ -90,7 +92,7 @@ def test_nothing_farther_than_its_reach_is_looked_at() -> None:
     changed[..., 20, 20] += 50
     differs = (UNIT.give_back(noisy, result) != UNIT.give_back(changed, result))[0, 0]
     rows, columns = torch.nonzero(differs, as_tuple=True)
-    assert (rows - 20).abs().max() == (columns - 20).abs().max() == REACH
+    assert (rows - 20).abs().max() == (columns - 20).abs().max() == UNIT.reach
 
 
 def test_the_variance_grows_with_the_signal_of_the_result() -> None:
@@ -190,10 +192,13 @@ def test_no_flat_place_gets_its_noise_back(width: float) -> None:
         ((1.0,), (float("nan"),), (0.1,)),
         ((1.0,), (1.0,), (0.0,)),
         ((1.0,), (1.0, 1.0), (0.1,)),
+        ((1.0,), (1.0,), (0.1,), 8),
+        ((1.0,), (1.0,), (0.1,), -1),
+        ((1.0,), (1.0,), (0.1,), 10**6 + 1),
     ],
 )
-def test_impossible_noise_is_refused(numbers: tuple[tuple[float, ...], ...]) -> None:
-    with pytest.raises(ValueError, match="noise"):
+def test_impossible_noise_is_refused(numbers: Any) -> None:
+    with pytest.raises(ValueError, match=r"noise|window"):
         Guard(*numbers)
 
 
@@ -221,6 +226,7 @@ def test_behind_a_wide_hole_fine_structure_survives(tiny: Build) -> None:
     noisy, truth = shared_noise(8)
     denoiser = trained(noisy, tiny(footprint=(7, 7)))
     assert denoiser.guard is not None
+    assert denoiser.guard.window == SHARED_WINDOW
     before = float(np.mean((noisy - truth) ** 2))
     without = replace(denoiser, guard=None).predict(noisy)
     with_guard = denoiser.predict(noisy)
@@ -255,7 +261,7 @@ def test_pairs_have_none(tiny: Build) -> None:
 
 @pytest.mark.parametrize(("axes", "shape"), [("YX", (101, 90)), ("ZYX", (5, 61, 45))])
 def test_in_pieces_it_equals_the_whole(random_denoiser: Random, axes: str, shape: Any) -> None:
-    denoiser = replace(random_denoiser(axes), guard=Guard((0.2,), (0.4,), (0.1,)))
+    denoiser = replace(random_denoiser(axes), guard=Guard((0.2,), (0.4,), (0.1,), 15))
     image = (100 + 10 * normal(*shape)).numpy()
     whole = denoiser.predict(image, tile=shape)
     assert float(np.abs(whole - replace(denoiser, guard=None).predict(image)).max()) > 1
@@ -280,6 +286,7 @@ def test_it_is_kept_with_the_model(random_denoiser: Random) -> None:
         {"least": [0.0]},
         {"gain": [0.1, 0.2], "intercept": [1.0, 1.0], "least": [0.1, 0.1]},
         {"gain": "much"},
+        {"window": 10},
         {"gain": None},
     ],
 )

@@ -123,7 +123,7 @@ class Denoiser(Model):
         guard = None
         if config.noise_model and isinstance(method, Noise2Self):
             level = measured_noise(stack, correlation, seed=config.seed)
-            guard = Guard.from_noise(level, normalization)
+            guard = Guard.from_noise(level, normalization, shared=max(footprint) > 1)
             if max(footprint) == 1:
                 relied_on, said = reliance(stack, level, seed=config.seed)
                 noise += f"; {said}"

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import torch.nn.functional as F
@@ -38,8 +38,12 @@ the estimate of the variance is up to 8% low, and the mean over a neighbourhood 
 WINDOW = 9
 """Edge, in pixels, of the window over which squares are averaged, twice in turn."""
 
-REACH = 2 * (WINDOW // 2)
-"""How far that looks, in pixels along Y and X."""
+SHARED_WINDOW = 15
+"""The same where neighbours share noise: of three such pixels about one is independent, and a
+mean over as many independent values takes a window that is wider by the root of that."""
+
+WIDEST = 99
+"""Widest window that a file may ask for: a tile reaches as far."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,14 @@ class Guard:
         pixel is ``gain * signal + intercept``.
     least
         And not less than this, which is above zero.
+    window
+        Edge of the window over which squares are averaged, in pixels, odd.
     """
 
     gain: tuple[float, ...]
     intercept: tuple[float, ...]
     least: tuple[float, ...]
+    window: int = WINDOW
 
     def __post_init__(self) -> None:
         numbers = (*self.gain, *self.intercept, *self.least)
@@ -65,9 +72,18 @@ class Guard:
             raise ValueError(f"noise {numbers}: not as many of each kind")
         if not all(map(math.isfinite, numbers)) or min(self.gain) < 0 or min(self.least) <= 0:
             raise ValueError(f"noise {numbers}: infinite, negative, or none at all")
+        if self.window % 2 == 0 or not 1 <= self.window <= WIDEST:
+            raise ValueError(f"window {self.window}: expected an odd number up to {WIDEST}")
+
+    @property
+    def reach(self) -> int:
+        """How far it looks, in pixels along Y and X."""
+        return 2 * (self.window // 2)
 
     @classmethod
-    def from_noise(cls, noise: NoiseLevel | None, normalization: Normalization) -> Self | None:
+    def from_noise(
+        cls, noise: NoiseLevel | None, normalization: Normalization, *, shared: bool = False
+    ) -> Self | None:
         """Make the guard of an image; None where its noise level is not known.
 
         The level need not be one to rely on: one that is too high, for fine structure, makes
@@ -80,12 +96,15 @@ class Guard:
             it found nothing.
         normalization
             Statistics of the same image.
+        shared
+            Whether neighbouring pixels share so much noise that a wide hole is
+            hidden.
         """
         if noise is None:
             return None
         bounds = [c.bounded() for c in noise.normalized(normalization).channels]
         gain, intercept, least = zip(*bounds, strict=True)
-        return cls(gain, intercept, least)
+        return cls(gain, intercept, least, SHARED_WINDOW if shared else WINDOW)
 
     def give_back(self, noisy: Tensor, result: Tensor) -> Tensor:
         """Return `result` with the part of its residual that noise cannot explain.
@@ -107,7 +126,7 @@ class Guard:
         True
         """
         residual = noisy - result
-        excess = _mean(residual**2 / self._variance(result)) / EXCESS
+        excess = _mean(residual**2 / self._variance(result), self.window) / EXCESS
         weight = 1 - excess.clamp_min(1.0) ** -2
         return result + weight * residual
 
@@ -120,18 +139,21 @@ class Guard:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what :meth:`from_dict` needs, in JSON's types."""
-        return {name: list(values) for name, values in asdict(self).items()}
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild it from a model file's header."""
-        return cls(*(tuple(map(float, values[f.name])) for f in fields(cls)))
+        gain, intercept, least = (
+            tuple(map(float, values[name])) for name in ("gain", "intercept", "least")
+        )
+        return cls(gain, intercept, least, int(values["window"]))
 
 
-def _mean(x: Tensor) -> Tensor:
+def _mean(x: Tensor, window: int) -> Tensor:
     """Return the mean over each pixel's neighbourhood in its plane, nearer pixels counting more."""
     planes = x.reshape(-1, 1, *x.shape[-2:])
-    for edges in ((WINDOW, 1), (1, WINDOW)) * 2:
+    for edges in ((window, 1), (1, window)) * 2:
         around = (edges[0] // 2, edges[1] // 2)
         planes = F.avg_pool2d(planes, edges, 1, around, count_include_pad=False)
     return planes.view(x.shape)

@@ -25,7 +25,6 @@ from .devices import (
 )
 from .empty import RADIUS, empty_places
 from .errors import ConfigError, DeviceMemoryError, ImageError, NotTrainedError
-from .guard import REACH
 from .methods import Pass
 from .model import Model
 from .tiling import Tile, Tiling
@@ -197,7 +196,7 @@ class _Work:
         # The fill looks as far as the hole is wide.
         halo = [h + w for h, w in zip(self.network.halo, model.footprint, strict=True)]
         if self.guard:  # it looks at results, which have looked at the image
-            halo[-2:] = [h + REACH for h in halo[-2:]]
+            halo[-2:] = [h + self.guard.reach for h in halo[-2:]]
         if self.keeps_empty:
             halo[-2:] = [max(h, RADIUS) for h in halo[-2:]]
         self.halo = tuple(halo)
