@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     import torch
 
 FORMAT = "napari-noise2self"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised when a file is written that earlier versions cannot use."""
+OLDEST_NETWORK = 2
+"""Oldest format whose networks are built as ours are: before, a U-Net's skips were concatenated."""
 
 KINDS = {
     "network": "a network, which api.Denoiser.load reads and the dock Denoise",
@@ -75,7 +77,7 @@ def write_model(
     >>> write_model(path, {"weight": torch.ones(3)}, {"axes": "YX"})
     >>> tensors, header = read_model(path)
     >>> tensors["weight"].sum().item(), header["axes"], header["format_version"]
-    (3.0, 'YX', 1)
+    (3.0, 'YX', 2)
     >>> folder.cleanup()
     """
     import torch
@@ -300,6 +302,11 @@ def _check_version(path: Path, header: Mapping[str, Any]) -> None:
             f"{path} is of format {header['format_version']}, saved by napari-noise2self "
             f"{header['package_version']}; this version reads up to {FORMAT_VERSION}: "
             "upgrade napari-noise2self"
+        )
+    if kind_of(header) == "network" and header["format_version"] < OLDEST_NETWORK:
+        raise ModelFileError(
+            f"{path} is of format {header['format_version']}, saved by napari-noise2self "
+            f"{header['package_version']}, whose networks were built in another way; train again"
         )
 
 
