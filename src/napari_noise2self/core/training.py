@@ -25,6 +25,7 @@ from .patches import Crops, HeldOut, patch_shape, validation_windows, window_at
 from .state import begin, restore, snapshot
 
 WARM_UP = 20  # steps in which the learning rate rises
+HALF_PACE = 150  # steps in which it falls to a half, whatever the steps in all
 AVERAGE = 0.99  # of the weights; shorter at first, so that they forget the start
 LARGEST_GRADIENT = 0.1  # norm; loss spikes on rare bright structures are clipped
 REPORT_EVERY = 10  # steps between two readings of the loss, each of which waits for the device
@@ -237,7 +238,7 @@ class Loop:
         return (
             f"the noise is correlated, and {self.config.steps} steps are many: what the hole does "
             "not hide of it is learnt little by little, and no curve shows that; "
-            f"{LONG_BEHIND_A_HOLE} steps (balanced) may give a better result"
+            f"{TrainingConfig().steps} steps (balanced) may give a better result"
         )
 
     def _diverged(self) -> str:
@@ -298,13 +299,15 @@ class Loop:
         batch = self.crops.draw(self.count, state.generator, turns=same, swaps=swaps)
         with autocast(self.device, self.dtype):
             objective, loss = self.model.method.objective(state.network, batch, state.generator)
-        state.optimizer.zero_grad(set_to_none=True)
+        state.network.zero_grad(set_to_none=True)
         objective.backward()  # type: ignore[no-untyped-call]
         parameters: list[Tensor] = list(state.network.parameters())
         nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT, foreach=True)
-        for group in state.optimizer.param_groups:
-            group["lr"] = config.learning_rate * min(1.0, (state.step + 1) / WARM_UP)
-        state.optimizer.step()
+        pace = min(1.0, (state.step + 1) / WARM_UP) / (1 + state.step / HALF_PACE)
+        for optimizer in state.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * pace
+            optimizer.step()
         state.step += 1
         decay = min(AVERAGE, (1 + state.step) / (10 + state.step))
         with torch.no_grad():

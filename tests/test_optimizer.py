@@ -1,0 +1,54 @@
+"""The optimisers: every parameter has one, and a step of Muon counts all directions alike."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_noise2self.core.networks import build_network
+from napari_noise2self.core.optimizer import SPECTRAL, Muon, optimizers, orthogonalized
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (24, 144), (64, 20)])
+def test_all_directions_of_an_orthogonalized_matrix_count_alike(shape: tuple[int, int]) -> None:
+    rng = torch.Generator().manual_seed(0)
+    matrix = torch.randn(shape, generator=rng)
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    strengths = torch.logspace(0, -1.5, len(v))  # few directions dominate, as in a gradient
+    found = orthogonalized(u * strengths @ v)
+    values = torch.linalg.svdvals(found)
+    assert 0.5 < values.min() <= values.max() < 1.3
+    signs = torch.einsum("ik,ij,kj->k", u, found, v)  # along the directions that it had
+    assert (signs > 0.5).all()
+
+
+def test_a_matrix_of_zeros_stays_one() -> None:
+    assert torch.equal(orthogonalized(torch.zeros(16, 32)), torch.zeros(16, 32))
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_a_step_has_the_learning_rate_for_its_norm_however_large_the_gradient(
+    memory: torch.memory_format,
+) -> None:
+    rng = torch.Generator().manual_seed(0)
+    steps = []
+    for size in (1e-3, 1e3):
+        weight = torch.zeros(16, 16, 3, 3).to(memory_format=memory)
+        weight.grad = size * torch.randn(weight.shape, generator=rng.manual_seed(1))
+        Muon([weight], lr=0.01).step()
+        assert (weight * weight.grad).sum() < 0, "downhill"
+        steps.append(weight)
+    torch.testing.assert_close(steps[0], steps[1], rtol=1e-3, atol=1e-6)
+    norm = torch.linalg.matrix_norm(steps[0].flatten(1), 2)
+    assert 0.7 < norm / (SPECTRAL * 0.01) < 1.3
+
+
+@pytest.mark.parametrize("name", ["unet", "dncnn"])
+@pytest.mark.parametrize(("width", "ndim", "kinds"), [(16, 2, 2), (16, 3, 2), (4, 2, 1)])
+def test_each_parameter_has_one_optimizer(name: str, width: int, ndim: int, kinds: int) -> None:
+    network = build_network(name, ndim=ndim, channels=1, width=width, depth=1)
+    found = optimizers(network, 1e-3)
+    assert len(found) == kinds, "a network with no large matrix is AdamW's alone"
+    owned = [p for o in found for group in o.param_groups for p in group["params"]]
+    assert len(owned) == len({id(p) for p in owned})
+    assert {id(p) for p in owned} == {id(p) for p in network.parameters()}
