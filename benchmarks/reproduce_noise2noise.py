@@ -79,7 +79,7 @@ def trained(
     config = api.TrainingConfig(
         steps=options.steps, method=method, network=options.network, width=options.width,
         patch_size=clean.shape[-1], pixels_per_step=options.batch * clean[0].size,
-        footprint=(1, 1), noise_model=False, patience=0, seed=seed, device=options.device,
+        stride=4, footprint=(1, 1), noise_model=False, patience=0, seed=seed, device=options.device,
     )  # fmt: skip
     started = time.perf_counter()
     denoiser = api.Denoiser.for_image(first, axes="TYX", config=config)

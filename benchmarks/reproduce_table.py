@@ -140,8 +140,8 @@ def rows(
         for kind in options.networks:
             config = api.TrainingConfig(
                 steps=steps, method=method, network=kind, width=options.width,
-                pixels_per_step=batch * edge**2, patch_size=edge, footprint=(1, 1), patience=0,
-                noise_model=False, device=options.device,
+                pixels_per_step=batch * edge**2, patch_size=edge, stride=4, footprint=(1, 1),
+                patience=0, noise_model=False, device=options.device,
             )  # fmt: skip
             train = partial(network, scenes, noisy, target, test)
             found = [

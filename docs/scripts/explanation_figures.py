@@ -47,7 +47,7 @@ def draw_hidden() -> Figure:
     panels = figure.subplots(1, 3)
     panels[0].imshow(noisy, **shown)
     panels[0].set_title("noisy", fontsize=10)
-    for axes, width, stride in ((panels[1], 1, 4), (panels[2], 5, 6)):
+    for axes, width, stride in ((panels[1], 1, 3), (panels[2], 5, 6)):
         grid = Grid((stride, stride), (width, width))
         x = torch.from_numpy(noisy)[None, None]
         targets, hidden = grid.masks(noisy.shape, torch.tensor([[2, 3]]))

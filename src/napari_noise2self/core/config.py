@@ -70,7 +70,7 @@ class TrainingConfig:
     depth
         How many times the network halves the resolution.
     learning_rate
-        Peak learning rate of AdamW.
+        Peak learning rate, which falls as the training goes on; see `core.optimizer`.
     patch_size
         Edge of a training crop along Y and X, in pixels; less in a volume, whose
         planes share `pixels_per_step`.
@@ -120,7 +120,7 @@ class TrainingConfig:
     7
     """
 
-    steps: int = 500
+    steps: int = 300
     time_limit: float | None = None
     method: MethodName = "noise2self"
     network: NetworkName = "unet"
@@ -129,8 +129,8 @@ class TrainingConfig:
     learning_rate: float = 1e-3
     patch_size: int = 96
     patch_depth: int = 16
-    pixels_per_step: int = 73_728
-    stride: int = 4
+    pixels_per_step: int = 46_080
+    stride: int = 3
     footprint: tuple[int, ...] | None = None
     dimensions: int | None = None
     context: int | None = None

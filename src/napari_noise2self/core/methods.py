@@ -29,6 +29,8 @@ over the network's reactions to direction as well, at no cost (0.03 to 0.08 dB).
 PASSES_3D = 16
 """Masked passes of a volume that the best output is the mean of, at most: more change nothing.
 In a plane the J-sets that are left out would be seen as a grid."""
+HIDDEN = 0.2
+"""Share of a step's crops in which pixels are hidden, where the others are recorrupted."""
 SEEN = 2.0
 """Weight of the loss on recorrupted crops against that on hidden pixels."""
 
@@ -114,7 +116,7 @@ class Noise2Self(Method):
     Attributes
     ----------
     recorruption
-        Where the noise is known: half of the crops of a step are then split into
+        Where the noise is known: most of the crops of a step are then split into
         two images with independent noise, of which one is predicted from the
         other with every pixel in view. The best output needs no hidden pixels.
 
@@ -133,13 +135,13 @@ class Noise2Self(Method):
             return super().objective(network, batch, generator)
         if len(batch) == 1:  # a single large crop serves both
             batch = batch.twice()
-        half = (len(batch) + 1) // 2
-        masked, seen = batch[:half], batch[half:]
+        count = max(1, round(HIDDEN * len(batch)))
+        masked, seen = batch[:count], batch[count:]
         targets, filled = self.hide(masked.noisy, masked.offsets)
         first, second = self.recorruption.split(self.own(seen.noisy), generator)
         outputs = network(torch.cat([filled, self._with_neighbours(first, seen.noisy)]))
-        hidden = masked_mse(outputs[:half], self.own(masked.noisy), targets & masked.counted)
-        return hidden + SEEN * masked_mse(outputs[half:], second, seen.counted), hidden
+        hidden = masked_mse(outputs[:count], self.own(masked.noisy), targets & masked.counted)
+        return hidden + SEEN * masked_mse(outputs[count:], second, seen.counted), hidden
 
     def loss(self, network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
         """Mean squared error on J, all channels of a hidden pixel hidden together."""
