@@ -120,7 +120,7 @@ class TrainingConfig:
     7
     """
 
-    steps: int = 300
+    steps: int = 250
     time_limit: float | None = None
     method: MethodName = "noise2self"
     network: NetworkName = "unet"
