@@ -114,16 +114,18 @@ class ChannelNoise:
         """Return gain and intercept of a line that bounds the noise from above, and a floor.
 
         That is the line itself if most levels lie on it; else raised until `BOUNDED` of them
-        lie below. The floor is that of the darkest levels as far as they lie above: structure
-        adds to bright levels, so that what is too much in the dark is noise, of
-        rounding or of a margin.
+        lie below. The floor is the darkest level: a line through levels that are close together,
+        as a texture all over the image shows them, may be too steep to go on. Where the darkest
+        lie above the line, it is they: structure adds to bright levels, so that what
+        is too much in the dark is noise, of rounding or of a margin.
         """
         variance = np.array(self.variance)
-        ratio = variance / (self.gain * np.array(self.signal) + self.intercept)
+        line = self.gain * np.array(self.signal) + self.intercept
+        ratio = variance / line
         factor = 1.0 if self.fits >= FITS else max(1.0, float(np.quantile(ratio, BOUNDED)))
-        factor *= self.surplus
         dark = variance[np.cumprod(ratio > DARK).astype(bool)]  # levels come darkest first
-        floor = max([self.least, *dark.tolist()]) * self.surplus
+        floor = max([factor * float(line.min()), *dark.tolist()]) * self.surplus
+        factor *= self.surplus
         return factor * self.gain, factor * self.intercept, floor
 
     def normalized(self, mean: float, std: float) -> ChannelNoise:
