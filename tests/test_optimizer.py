@@ -15,7 +15,7 @@ def test_all_directions_of_an_orthogonalized_matrix_count_alike(shape: tuple[int
     matrix = torch.randn(shape, generator=rng)
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
     strengths = torch.logspace(0, -1.5, len(v))  # few directions dominate, as in a gradient
-    found = orthogonalized(u * strengths @ v)
+    found = orthogonalized((u * strengths @ v)[None])[0]
     values = torch.linalg.svdvals(found)
     assert 0.5 < values.min() <= values.max() < 1.3
     signs = torch.einsum("ik,ij,kj->k", u, found, v)  # along the directions that it had
@@ -23,7 +23,22 @@ def test_all_directions_of_an_orthogonalized_matrix_count_alike(shape: tuple[int
 
 
 def test_a_matrix_of_zeros_stays_one() -> None:
-    assert torch.equal(orthogonalized(torch.zeros(16, 32)), torch.zeros(16, 32))
+    assert torch.equal(orthogonalized(torch.zeros(1, 16, 32)), torch.zeros(1, 16, 32))
+
+
+def test_weights_of_one_shape_do_not_mix() -> None:
+    rng = torch.Generator().manual_seed(0)
+    shapes = [(16, 32, 3, 3), (48, 16, 1, 1), (16, 32, 3, 3)]
+    together = [torch.zeros(shape) for shape in shapes]
+    for weight in together:
+        weight.grad = torch.randn(weight.shape, generator=rng)
+    alone = [torch.zeros(shape) for shape in shapes]
+    for weight, like in zip(alone, together, strict=True):
+        weight.grad = like.grad
+        Muon([weight], lr=0.01).step()
+    Muon(together, lr=0.01).step()
+    for weight, expected in zip(together, alone, strict=True):
+        torch.testing.assert_close(weight, expected)
 
 
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])

@@ -240,7 +240,7 @@ def test_a_thin_stack_has_held_out_pixels_too(planes: int, seed: int) -> None:
     """Whatever the seed: a J-set that begins beyond the last plane would hold none."""
     patch = (planes, 32, 32)
     held_out = HeldOut.seeded(Grid((4, 4, 4), (1, 1, 1)), patch, seed)
-    held, _ = held_out.counted(torch.zeros((1, 3), dtype=torch.long), patch)
+    held, _ = held_out.counted([(0, 0, 0)], patch, CPU)
     assert held.sum() == 64
 
 
@@ -252,8 +252,8 @@ def test_seeds_differ_in_what_they_hold_out() -> None:
 
 def test_held_out_pixels_are_fixed_in_the_image_wherever_the_crop_begins() -> None:
     held_out = HeldOut(Grid((4, 6), (1, 3)), (1, 2))
-    whole, _ = held_out.counted(torch.tensor([[0, 0]]), (30, 30))
-    part, offsets = held_out.counted(torch.tensor([[5, 7]]), (12, 12))
+    whole, _ = held_out.counted([(0, 0)], (30, 30), CPU)
+    part, offsets = held_out.counted([(5, 7)], (12, 12), CPU)
     assert torch.equal(part[0], whole[0, :, 5:17, 7:19])
     hidden_there, _ = held_out.grid.masks((12, 12), offsets)
     assert torch.equal(part, hidden_there)  # the pass that validates them hides them

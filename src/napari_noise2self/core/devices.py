@@ -8,6 +8,7 @@ from traceback import clear_frames
 
 import psutil
 import torch
+from torch import Tensor
 
 from .config import Precision
 from .errors import DeviceError, DeviceMemoryError
@@ -93,6 +94,17 @@ def compute_dtype(device: torch.device, precision: Precision) -> torch.dtype:
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
     """Compute in `dtype` inside the block; never yield from within it."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+def laid_on(device: torch.device, values: Tensor) -> Tensor:
+    """Copy a tensor of the host to `device`.
+
+    A copy to a GPU waits until all work given to it before is done, unless the host's
+    memory is pinned: then the host runs ahead.
+    """
+    if device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def free_memory(device: torch.device) -> int:

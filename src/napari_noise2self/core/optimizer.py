@@ -12,6 +12,7 @@ https://kellerjordan.github.io/posts/muon.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -51,35 +52,52 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Take a step; the weights must have their gradients."""
         for group in self.param_groups:
-            for weight in group["params"]:
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
-                ahead = weight.grad.lerp(state["momentum"], MOMENTUM)  # Nesterov's
-                rows = ahead.flatten(1)  # (outputs, inputs * kernel)
-                scale = max(1.0, rows.shape[0] / rows.shape[1]) ** 0.5
-                length = SPECTRAL * group["lr"] * scale
-                weight.sub_(orthogonalized(rows).view_as(weight), alpha=length)
+            weights: list[Tensor] = group["params"]
+            gradients: Any = [weight.grad for weight in weights]
+            momenta = [self._momentum(weight) for weight in weights]
+            torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+            ahead = torch._foreach_lerp(gradients, momenta, MOMENTUM)  # Nesterov's
+            alike = defaultdict(list)  # in one batch each: on a GPU every call costs, however small
+            for weight, direction in zip(weights, ahead, strict=True):
+                rows = direction.flatten(1)  # (outputs, inputs * kernel)
+                alike[rows.shape].append((weight, rows))
+            for (outputs, inputs), pairs in alike.items():
+                steps = orthogonalized(torch.stack([rows for _, rows in pairs]))
+                length = SPECTRAL * group["lr"] * max(1.0, outputs / inputs) ** 0.5
+                for (weight, _), step in zip(pairs, steps, strict=True):
+                    weight.sub_(step.reshape(weight.shape), alpha=length)
+
+    def _momentum(self, weight: Tensor) -> Tensor:
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        momentum: Tensor = state["momentum"]
+        return momentum
 
 
-def orthogonalized(matrix: Tensor) -> Tensor:
-    """Return, roughly, the orthogonal matrix nearest to `matrix`: its singular values become 1.
+def orthogonalized(matrices: Tensor) -> Tensor:
+    """Return, roughly, the orthogonal matrix nearest to each: its singular values become 1.
+
+    Parameters
+    ----------
+    matrices
+        Float32 of shape (N, rows, columns).
 
     Examples
     --------
-    >>> matrix = torch.tensor([[3.0, 0.0, 0.0], [0.0, 0.5, 0.0]])
-    >>> bool((torch.linalg.svdvals(orthogonalized(matrix)) - 1).abs().max() < 0.35)
+    >>> matrices = torch.tensor([[[3.0, 0.0, 0.0], [0.0, 0.5, 0.0]]])
+    >>> bool((torch.linalg.svdvals(orthogonalized(matrices)) - 1).abs().max() < 0.35)
     True
     """
     a, b, c = _QUINTIC
-    tall = matrix.shape[0] > matrix.shape[1]
-    x: Tensor = matrix.T if tall else matrix
-    x = x / (torch.linalg.matrix_norm(x) + 1e-12)
+    tall = matrices.shape[1] > matrices.shape[2]
+    x: Tensor = matrices.mT if tall else matrices
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-12)
     for _ in range(_ITERATIONS):
-        square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
-    return x.T if tall else x
+        square = torch.bmm(x, x.mT)
+        polynomial = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
+    return x.mT if tall else x
 
 
 def optimizers(network: nn.Module, learning_rate: float) -> tuple[torch.optim.Optimizer, ...]:

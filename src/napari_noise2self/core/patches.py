@@ -19,6 +19,7 @@ from torch import Tensor
 from .axes import Stack, neighbour_steps
 from .batch import Batch
 from .config import MINIMUM_SIZE, TrainingConfig
+from .devices import laid_on
 from .masks import Grid
 from .normalization import Normalization
 
@@ -55,17 +56,21 @@ class HeldOut:
         first = [min(s, n) for s, n in zip(grid.stride, patch, strict=True)]
         return cls(grid, tuple(int(rng.integers(n)) for n in first))
 
-    def counted(self, origins: Tensor, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def counted(
+        self, origins: Sequence[Sequence[int]], shape: Sequence[int], device: torch.device
+    ) -> tuple[Tensor, Tensor]:
         """Return the held-out pixels of crops at `origins` and the offsets that hide them.
 
         Parameters
         ----------
         origins
-            Integers (N, ndim), the first pixel of each crop.
+            The first pixel of each crop.
         shape
             Spatial extent of the crops.
+        device
+            Where the answers lie.
         """
-        offsets = torch.tensor([self.offset], device=origins.device) - origins
+        offsets = laid_on(device, torch.tensor([self.offset]) - torch.tensor(origins))
         held, _ = self.grid.masks(shape, offsets)
         return held, offsets
 
@@ -214,13 +219,11 @@ class Crops:
         moves = torch.randint(16, (count,), generator=generator).tolist()
         missing = self._missing(count, generator)
         corners = list(zip(*places, strict=True))
-        origins = torch.tensor(
-            [
-                [o + c for o, c in zip(self.origins[slot], corner, strict=True)]
-                for slot, corner in zip(slots, corners, strict=True)
-            ]
-        ).to(self.device)
-        held, _ = self.held_out.counted(origins, self.patch)
+        origins = [
+            [o + c for o, c in zip(self.origins[slot], corner, strict=True)]
+            for slot, corner in zip(slots, corners, strict=True)
+        ]
+        held, _ = self.held_out.counted(origins, self.patch, self.device)
         turns = turns and self.patch[-1] == self.patch[-2]
         crops: list[Tensor] = []
         for n, (slot, corner, move) in enumerate(zip(slots, corners, moves, strict=True)):
@@ -243,7 +246,7 @@ class Crops:
             noisy=batch[:, :channels],
             target=batch[:, channels:-1] if len(self.stacks) > 1 else None,
             counted=batch[:, -1:] > 0.5,
-            offsets=torch.stack(offsets, dim=1).to(self.device),
+            offsets=laid_on(self.device, torch.stack(offsets, dim=1)),
         )
 
     def _missing(self, count: int, generator: torch.Generator) -> list[tuple[int, ...]]:

@@ -29,12 +29,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .devices import laid_on
 from .noise import NoiseLevel
 from .normalization import Normalization
 
@@ -112,9 +114,9 @@ class Recorruption:
         >>> bool((a + b == 2 * x).all()), bool(abs(((a - 3) * (b - 3)).mean()) < 0.1)
         (True, True)
         """
-        uniform = torch.rand(x.shape, generator=generator).to(x.device)
-        normal = torch.randn(x.shape, generator=generator).to(x.device)
-        tosses = torch.randint(2**COUNTED, x.shape, generator=generator).to(x.device)
+        uniform = laid_on(x.device, torch.rand(x.shape, generator=generator))
+        normal = laid_on(x.device, torch.randn(x.shape, generator=generator))
+        tosses = laid_on(x.device, torch.randint(2**COUNTED, x.shape, generator=generator))
         with torch.autocast(x.device.type, enabled=False):  # it stands in for pixels: float32
             e = self._added(x, uniform, normal, tosses)
         return x + e, x - e
@@ -159,8 +161,12 @@ def _mean(x: Tensor) -> Tensor:
 
 
 def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
-    column = torch.tensor(values, dtype=torch.float32)
-    return column.view(-1, *(1,) * (like.ndim - 2)).to(like.device)
+    return _laid(values, like.device).view(-1, *(1,) * (like.ndim - 2))
+
+
+@lru_cache(maxsize=32)
+def _laid(values: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def _ones(bits: Tensor) -> Tensor:

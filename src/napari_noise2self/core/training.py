@@ -286,9 +286,9 @@ class Loop:
                 for s, context in zip(self.stacks, (self.model.context, 0), strict=False)
             ]
             noisy, *targets = (normalization.apply(values.to(self.device)) for values in seen)
-            origins = torch.tensor([origin for _, origin in part], device=self.device)
             target = targets[0] if targets else None
-            self.windows.append(Batch(noisy, target, *held_out.counted(origins, patch)))
+            counted = held_out.counted([origin for _, origin in part], patch, self.device)
+            self.windows.append(Batch(noisy, target, *counted))
 
     def _step(self) -> Tensor:
         """Sample, mask, forward, loss, backward, step, average."""
