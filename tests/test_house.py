@@ -127,6 +127,20 @@ def test_the_api_and_the_terminal_load_no_screen() -> None:
     assert not loaded_by(f"import {PACKAGE}.api, {PACKAGE}.cli") & SCREEN
 
 
+def test_the_first_preview_does_not_wait_for_torchs_compiler() -> None:
+    """Its import takes 2 to 6 seconds, and nothing here is compiled."""
+    loaded_by(
+        "import numpy as np\n"
+        f"from {PACKAGE} import api\n"
+        "image = np.random.default_rng(0).normal(100, 10, (64, 64)).astype('float32')\n"
+        "config = api.TrainingConfig(steps=2, width=16, depth=1)\n"
+        "denoiser = api.Denoiser.for_image(image, axes='YX', config=config)\n"
+        "assert len(list(api.train(denoiser, image, config))) == 3\n"
+        "denoiser.predict(image)\n"
+        "assert 'torch._dynamo' not in sys.modules, 'loaded'"
+    )
+
+
 def test_every_imported_distribution_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]

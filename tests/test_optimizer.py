@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from napari_noise2self.core.networks import build_network
-from napari_noise2self.core.optimizer import SPECTRAL, Muon, optimizers, orthogonalized
+from napari_noise2self.core.optimizer import (
+    SPECTRAL,
+    AdamW,
+    Muon,
+    Optimizer,
+    orthogonalized,
+)
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (24, 144), (64, 20)])
@@ -35,8 +42,8 @@ def test_weights_of_one_shape_do_not_mix() -> None:
     alone = [torch.zeros(shape) for shape in shapes]
     for weight, like in zip(alone, together, strict=True):
         weight.grad = like.grad
-        Muon([weight], lr=0.01).step()
-    Muon(together, lr=0.01).step()
+        Muon([weight]).step(0.01)
+    Muon(together).step(0.01)
     for weight, expected in zip(together, alone, strict=True):
         torch.testing.assert_close(weight, expected)
 
@@ -50,7 +57,7 @@ def test_a_step_has_the_learning_rate_for_its_norm_however_large_the_gradient(
     for size in (1e-3, 1e3):
         weight = torch.zeros(16, 16, 3, 3).to(memory_format=memory)
         weight.grad = size * torch.randn(weight.shape, generator=rng.manual_seed(1))
-        Muon([weight], lr=0.01).step()
+        Muon([weight]).step(0.01)
         assert (weight * weight.grad).sum() < 0, "downhill"
         steps.append(weight)
     torch.testing.assert_close(steps[0], steps[1], rtol=1e-3, atol=1e-6)
@@ -58,12 +65,25 @@ def test_a_step_has_the_learning_rate_for_its_norm_however_large_the_gradient(
     assert 0.7 < norm / (SPECTRAL * 0.01) < 1.3
 
 
+def test_adamw_is_torchs() -> None:
+    rng = torch.Generator().manual_seed(0)
+    start = torch.randn(5, generator=rng)
+    ours, theirs = start.clone(), nn.Parameter(start.clone())
+    mine, other = AdamW([ours]), torch.optim.AdamW([theirs])
+    for rate in (0.1, 0.01, 0.003):
+        ours.grad = theirs.grad = torch.randn(5, generator=rng)
+        mine.step(rate)
+        other.param_groups[0]["lr"] = rate
+        other.step()
+    torch.testing.assert_close(ours, theirs.detach())
+
+
 @pytest.mark.parametrize("name", ["unet", "dncnn"])
 @pytest.mark.parametrize(("width", "ndim", "kinds"), [(16, 2, 2), (16, 3, 2), (4, 2, 1)])
-def test_each_parameter_has_one_optimizer(name: str, width: int, ndim: int, kinds: int) -> None:
+def test_a_step_moves_each_parameter_once(name: str, width: int, ndim: int, kinds: int) -> None:
     network = build_network(name, ndim=ndim, channels=1, width=width, depth=1)
-    found = optimizers(network, 1e-3)
-    assert len(found) == kinds, "a network with no large matrix is AdamW's alone"
-    owned = [p for o in found for group in o.param_groups for p in group["params"]]
+    optimizer = Optimizer(network)
+    assert len(optimizer.parts) == kinds, "a network with no large matrix is AdamW's alone"
+    owned = [p for part in optimizer.parts for p in part.parameters]
     assert len(owned) == len({id(p) for p in owned})
     assert {id(p) for p in owned} == {id(p) for p in network.parameters()}

@@ -21,6 +21,7 @@ from torch import Tensor
 from napari_noise2self import api
 from napari_noise2self.core import methods, training
 from napari_noise2self.core.normalization import Normalization
+from napari_noise2self.core.optimizer import AdamW, Muon
 from napari_noise2self.core.patches import Crops, HeldOut
 
 Build = Callable[..., api.TrainingConfig]
@@ -297,13 +298,14 @@ def test_all_that_goes_on_moves_to_another_device(
     state = denoiser.training
     assert state is not None
     state.to(torch.device("meta"))
-    muon, adam = state.optimizers
-    momenta = [m for each in muon.state.values() for m in each.values()]
-    moments = [m for each in adam.state.values() for k, m in each.items() if k != "step"]
-    kept = [*state.network.parameters(), *state.average, *state.best, *momenta, *moments]
-    assert len(momenta) + len(moments) / 2 == len(state.average)
+    adam, muon = state.optimizer.parts
+    assert isinstance(adam, AdamW)
+    assert isinstance(muon, Muon)
+    moments = [*adam.means, *adam.squares, *muon.momenta]
+    kept = [*state.network.parameters(), *state.average, *state.best, *moments]
+    assert len(muon.momenta) + len(adam.means) == len(state.average)
     assert {tensor.device.type for tensor in kept} == {"meta"}
-    assert all(each["step"].device.type == "cpu" for each in adam.state.values())
+    assert {count.device.type for count in adam.steps} == {"cpu"}
     assert denoiser.device.type == "cpu"
 
 

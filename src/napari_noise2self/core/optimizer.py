@@ -13,11 +13,11 @@ https://kellerjordan.github.io/posts/muon.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 FEWEST = 16
 """Rows and columns from which on a weight is taken for a matrix: fewer directions need no balance,
@@ -31,48 +31,117 @@ between 0.7 and 1.2."""
 _ITERATIONS = 5
 
 
-class Muon(torch.optim.Optimizer):
+class Muon:
     """Steps along the orthogonalized momentum.
-
-    (``torch.optim.Muon`` takes matrices alone, not the weights of convolutions.)
 
     Parameters
     ----------
-    weights
-        Of convolutions, (outputs, inputs, *kernel).
-    lr
-        Learning rate of AdamW beside it. A step is `SPECTRAL` times as long, in
-        spectral norm, for a weight with no more outputs than inputs * kernel.
+    parameters
+        Weights of convolutions, (outputs, inputs, *kernel).
     """
 
-    def __init__(self, weights: Iterable[Tensor], lr: float) -> None:
-        super().__init__(weights, {"lr": lr})
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self.parameters = parameters
+        self.momenta = _zeros(parameters)
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Take a step; the weights must have their gradients."""
-        for group in self.param_groups:
-            weights: list[Tensor] = group["params"]
-            gradients: Any = [weight.grad for weight in weights]
-            momenta = [self._momentum(weight) for weight in weights]
-            torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
-            ahead = torch._foreach_lerp(gradients, momenta, MOMENTUM)  # Nesterov's
-            alike = defaultdict(list)  # in one batch each: on a GPU every call costs, however small
-            for weight, direction in zip(weights, ahead, strict=True):
-                rows = direction.flatten(1)  # (outputs, inputs * kernel)
-                alike[rows.shape].append((weight, rows))
-            for (outputs, inputs), pairs in alike.items():
-                steps = orthogonalized(torch.stack([rows for _, rows in pairs]))
-                length = SPECTRAL * group["lr"] * max(1.0, outputs / inputs) ** 0.5
-                for (weight, _), step in zip(pairs, steps, strict=True):
-                    weight.sub_(step.reshape(weight.shape), alpha=length)
+    def step(self, rate: float) -> None:
+        """Take a step; the parameters must have their gradients.
 
-    def _momentum(self, weight: Tensor) -> Tensor:
-        state = self.state[weight]
-        if not state:
-            state["momentum"] = torch.zeros_like(weight)
-        momentum: Tensor = state["momentum"]
-        return momentum
+        Parameters
+        ----------
+        rate
+            Learning rate of AdamW beside it. A step is `SPECTRAL` times as long, in
+            spectral norm, for a weight with no more outputs than inputs * kernel.
+        """
+        gradients = _gradients(self.parameters)
+        torch._foreach_lerp_(self.momenta, gradients, 1 - MOMENTUM)
+        ahead = torch._foreach_lerp(gradients, self.momenta, MOMENTUM)  # Nesterov's
+        alike = defaultdict(list)  # in one batch each: on a GPU every call costs, however small
+        for weight, direction in zip(self.parameters, ahead, strict=True):
+            rows = direction.flatten(1)  # (outputs, inputs * kernel)
+            alike[rows.shape].append((weight, rows))
+        for (outputs, inputs), pairs in alike.items():
+            steps = orthogonalized(torch.stack([rows for _, rows in pairs]))
+            length = SPECTRAL * rate * max(1.0, outputs / inputs) ** 0.5
+            for (weight, _), step in zip(pairs, steps, strict=True):
+                weight.sub_(step.reshape(weight.shape), alpha=length)
+
+    def to(self, device: torch.device) -> None:
+        """Follow the weights to `device`."""
+        self.momenta = [momentum.to(device) for momentum in self.momenta]
+
+
+class AdamW:
+    """torch's AdamW, with its defaults.
+
+    By its function, not its class: the first object of that imports torch's compiler,
+    which takes 2 to 6 seconds and which nobody here uses.
+
+    Parameters
+    ----------
+    parameters
+        Any.
+    """
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self.parameters = parameters
+        self.means, self.squares = _zeros(parameters), _zeros(parameters)
+        self.steps = [torch.zeros(()) for _ in parameters]  # on the host
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """Take a step with the learning rate `rate`; the parameters must have their gradients."""
+        adamw(
+            self.parameters,
+            _gradients(self.parameters),
+            self.means,
+            self.squares,
+            [],
+            self.steps,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=rate,
+            weight_decay=0.01,
+            eps=1e-8,
+            maximize=False,
+        )
+
+    def to(self, device: torch.device) -> None:
+        """Follow the parameters to `device`."""
+        self.means = [mean.to(device) for mean in self.means]
+        self.squares = [square.to(device) for square in self.squares]
+
+
+class Optimizer:
+    """Both, each for its own parameters.
+
+    Parameters
+    ----------
+    network
+        What is to be trained.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        matrices: list[Tensor] = []
+        others: list[Tensor] = []
+        for parameter in network.parameters():
+            large = parameter.ndim > 1 and min(len(parameter), parameter[0].numel()) >= FEWEST
+            (matrices if large else others).append(parameter)
+        self.parts: list[AdamW | Muon] = [AdamW(others)]
+        if matrices:
+            self.parts.append(Muon(matrices))
+
+    def step(self, rate: float) -> None:
+        """Take a step with the learning rate `rate`."""
+        for part in self.parts:
+            part.step(rate)
+
+    def to(self, device: torch.device) -> None:
+        """Follow the parameters to `device`."""
+        for part in self.parts:
+            part.to(device)
 
 
 def orthogonalized(matrices: Tensor) -> Tensor:
@@ -100,20 +169,10 @@ def orthogonalized(matrices: Tensor) -> Tensor:
     return x.mT if tall else x
 
 
-def optimizers(network: nn.Module, learning_rate: float) -> tuple[torch.optim.Optimizer, ...]:
-    """Return the optimisers that share the parameters of `network`.
+def _zeros(parameters: list[Tensor]) -> list[Tensor]:
+    return [torch.zeros_like(parameter) for parameter in parameters]
 
-    Parameters
-    ----------
-    network
-        What is to be trained.
-    learning_rate
-        Of both.
-    """
-    matrices: list[Tensor] = []
-    others: list[Tensor] = []
-    for parameter in network.parameters():
-        large = parameter.ndim > 1 and min(len(parameter), parameter[0].numel()) >= FEWEST
-        (matrices if large else others).append(parameter)
-    adam = torch.optim.AdamW(others, lr=learning_rate)
-    return (Muon(matrices, lr=learning_rate), adam) if matrices else (adam,)
+
+def _gradients(parameters: list[Tensor]) -> list[Tensor]:
+    gradients: list[Any] = [parameter.grad for parameter in parameters]
+    return gradients

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .devices import describe_device
 from .model import Model, TrainingRecord
-from .optimizer import optimizers
+from .optimizer import Optimizer
 
 if TYPE_CHECKING:
     from .training import Loop
@@ -23,7 +23,7 @@ class TrainingState:
 
     seed: int  # of the held-out pixels and the pool, whatever a later configuration says
     network: nn.Module  # raw weights
-    optimizers: tuple[torch.optim.Optimizer, ...]
+    optimizer: Optimizer
     generator: torch.Generator
     average: list[Tensor]  # the averaged weights at `step`, kept while the model holds the best
     best: list[Tensor]
@@ -41,11 +41,7 @@ class TrainingState:
         self.network.to(device)
         self.average = [v.to(device) for v in self.average]
         self.best = [v.to(device) for v in self.best]
-        for optimizer in self.optimizers:
-            for moments in optimizer.state.values():
-                for name, value in moments.items():
-                    if isinstance(value, Tensor) and name != "step":
-                        moments[name] = value.to(device)
+        self.optimizer.to(device)
 
 
 def begin(model: Model, device: torch.device) -> TrainingState:
@@ -63,7 +59,7 @@ def begin(model: Model, device: torch.device) -> TrainingState:
     return TrainingState(
         seed=model.config.seed,
         network=raw,
-        optimizers=optimizers(raw, model.config.learning_rate),
+        optimizer=Optimizer(raw),
         generator=torch.Generator().manual_seed(model.config.seed),
         average=weights,
         best=weights,

@@ -304,10 +304,7 @@ class Loop:
         parameters: list[Tensor] = list(state.network.parameters())
         nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT, foreach=True)
         pace = min(1.0, (state.step + 1) / WARM_UP) / (1 + state.step / HALF_PACE)
-        for optimizer in state.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * pace
-            optimizer.step()
+        state.optimizer.step(config.learning_rate * pace)
         state.step += 1
         decay = min(AVERAGE, (1 + state.step) / (10 + state.step))
         with torch.no_grad():
