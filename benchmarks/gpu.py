@@ -28,6 +28,7 @@ from torch.profiler import ProfilerActivity, profile
 from napari_noise2self import api
 from napari_noise2self.core.devices import describe_device, resolve_device
 
+PROFILED = 10  # steps; to sum up the events of more takes longer than to run them
 TRAINING = {
     "pixels": "pixels a step|,d", "precision": "precision", "steps": "steps/s|.1f",
     "speed": "Mpx/s|.1f", "memory_gb": "memory, GB|.2f", "error": "error",
@@ -110,13 +111,11 @@ def profiled(
     training = Training(image, device, precision, api.TrainingConfig().pixels_per_step)
     training.run(options.warm_up)
     plain = training.run(options.steps) / options.steps  # the profiler slows the host down
-    activities = [ProfilerActivity.CPU]
-    if device.type == "cuda":
-        activities.append(ProfilerActivity.CUDA)
-    with profile(activities=activities) as trace:
-        training.run(options.steps)
-    training.events.close()
     on_gpu = device.type == "cuda"
+    steps = min(options.steps, PROFILED)
+    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as trace:
+        training.run(steps)
+    training.events.close()
     kind = DeviceType.CUDA if on_gpu else DeviceType.CPU
     averages = [
         event
@@ -127,21 +126,21 @@ def profiled(
     def own(event: Any) -> float:
         return event.self_device_time_total if on_gpu else event.self_cpu_time_total
 
-    busy = sum(own(event) for event in averages) / 1e3 / options.steps
+    busy = sum(own(event) for event in averages) / 1e3 / steps
     summary = {
         "precision": precision,
         "step_ms": 1e3 * plain,
         "busy_ms": busy,
         "waiting": max(0.0, 1 - busy / (1e3 * plain)) if on_gpu else None,
-        "launches": sum(event.count for event in averages) / options.steps,
+        "launches": sum(event.count for event in averages) / steps,
     }
     longest = sorted(averages, key=own, reverse=True)[: options.kernels]
     kernels = [
         {
             "precision": precision,
             "name": event.key[:70],
-            "ms": own(event) / 1e3 / options.steps,
-            "calls": event.count / options.steps,
+            "ms": own(event) / 1e3 / steps,
+            "calls": event.count / steps,
         }
         for event in longest
     ]

@@ -107,6 +107,7 @@ def test_free_memory_counts_what_torch_holds_in_reserve(monkeypatch: pytest.Monk
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
         (RuntimeError("MPS backend out of memory"), True),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("upsample only supports tensors with less than INT_MAX elements"), True),
         (MemoryError(), True),
         (RuntimeError("shapes do not match"), False),
         (ValueError("out of memory"), False),

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 import torch
@@ -83,6 +84,20 @@ def test_the_tile_follows_the_free_memory(
     assert little[-1].steps > 4 * 8
     assert max(little[-1].tile) < 64
     assert_same(plenty[-1].result, little[-1].result)
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps", "cpu"])
+def test_no_tile_has_more_values_than_a_kernel_counts(
+    random_denoiser: Random, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    """As in an image of 8192 x 8192 on a GPU that has the memory for it."""
+    denoiser = random_denoiser()
+    stack = denoiser.see(da.zeros((60_000, 60_000), dtype="f4"))
+    monkeypatch.setattr(prediction, "free_memory", lambda device: 2**50)
+    work = prediction._Work(denoiser, stack, "best", torch.device("cpu"))
+    work.device = torch.device(device)
+    values = work.tiling.reached(work.tile_size()) * denoiser.network.values_per_pixel
+    assert 2**31 / 16 < values < 2**31 if device != "cpu" else values < 2**28
 
 
 def test_a_tile_reads_its_reach_and_nothing_more(random_denoiser: Random, noise: Noise) -> None:

@@ -14,6 +14,9 @@ from .config import Precision
 from .errors import DeviceError, DeviceMemoryError
 
 
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "INT_MAX elements")
+
+
 def resolve_device(name: str | None = None) -> torch.device:
     """Return the device called `name`, or the fastest that is there.
 
@@ -130,10 +133,12 @@ def keep_freed_memory(device: torch.device) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` is a device's "out of memory", in any of the guises torch gives it."""
+    """Whether `error` is a device's "out of memory", in any of the guises torch gives it.
+
+    A tensor that has more elements than a kernel counts is one of them.
+    """
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError)
-        and ("out of memory" in str(error) or "can't allocate memory" in str(error))
+        isinstance(error, RuntimeError) and any(guise in str(error) for guise in _OUT_OF_MEMORY)
     )
 
 

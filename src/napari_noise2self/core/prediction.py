@@ -31,8 +31,12 @@ from .tiling import Tile, Tiling
 
 MEMORY_SHARE = 0.25
 """Share of the free memory that a tile may take."""
-CPU_TILE_BYTES = 3 * 2**26
-"""And no more than this on a CPU: larger tensors than these are paged in anew by each layer."""
+CPU_TILE_BYTES = 3 * 2**28
+"""And no more than this on a CPU: of 1024 x 1024 pixels a third is halo. Larger tiles gain nothing,
+and between two passes of a tile nobody can cancel; so in a volume, whose pixels take three times
+as long, it is a third of this."""
+INDEXED = 2**31 - 1
+"""Most values that a tensor on a GPU may have: some of torch's kernels count no further."""
 
 
 def predict_iter(
@@ -212,10 +216,10 @@ class _Work:
         bytes_per_pixel = features + 32 * self.stack.channels * (1 + self.model.context)
         pixels = int(free_memory(self.device) * MEMORY_SHARE) // bytes_per_pixel
         if self.device.type == "cpu":
-            useful = self.tiling.largest(CPU_TILE_BYTES // bytes_per_pixel, at_least=self.halo)
-            if self.tiling.reached(useful) <= pixels:
-                return useful
-        return self.tiling.largest(pixels)
+            limit = CPU_TILE_BYTES // 3 ** (len(self.halo) - 2)
+            useful = self.tiling.largest(limit // bytes_per_pixel, at_least=self.halo)
+            return useful if self.tiling.reached(useful) <= pixels else self.tiling.largest(pixels)
+        return self.tiling.largest(min(pixels, INDEXED // self.network.values_per_pixel))
 
     def halve(self, pending: list[tuple[int, Tile]]) -> list[tuple[int, Tile]]:
         """Cut the tiles that are left into smaller ones."""
