@@ -14,9 +14,6 @@ from .config import Precision
 from .errors import DeviceError, DeviceMemoryError
 
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "INT_MAX elements")
-
-
 def resolve_device(name: str | None = None) -> torch.device:
     """Return the device called `name`, or the fastest that is there.
 
@@ -130,6 +127,9 @@ def keep_freed_memory(device: torch.device) -> None:
     """
     if device.type == "cpu":
         torch.empty(2**25 - 2**14, dtype=torch.uint8)
+
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "INT_MAX elements")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
