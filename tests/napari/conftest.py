@@ -37,8 +37,14 @@ ENDLESS = replace(TINY, steps=1_000_000, patience=0)
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_configure() -> None:
-    """Do without a screen where there is none and pytest-xvfb has started none."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Do without a screen where there is none and pytest-xvfb has started none.
+
+    It starts one in each process of pytest-xdist, not in the one that only deals
+    out the tests, and whose environment the others inherit.
+    """
+    if config.getoption("numprocesses", None):
+        return
     if sys.platform == "linux" and not os.environ.get("DISPLAY"):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
