@@ -31,10 +31,12 @@ from .tiling import Tile, Tiling
 
 MEMORY_SHARE = 0.25
 """Share of the free memory that a tile may take."""
-CPU_TILE_BYTES = 3 * 2**28
-"""And no more than this on a CPU: of 1024 x 1024 pixels a third is halo. Larger tiles gain nothing,
-and between two passes of a tile nobody can cancel; so in a volume, whose pixels take three times
-as long, it is a third of this."""
+CPU_TILE_BYTES = 3 * 2**26
+"""And no more than this on a CPU: in bfloat16 the features of 512 x 512 pixels then lie in blocks of
+less than 32 MiB, which are kept when they are freed, see `keep_freed_memory`."""
+CPU_PLANE_BYTES = 3 * 2**28
+"""In float32 they do not, and 1024 x 1024 pixels have less halo. Not for volumes, whose pixels take
+three times as long: between two passes of a tile nobody can cancel."""
 INDEXED = 2**31 - 1
 """Most values that a tensor on a GPU may have: some of torch's kernels count no further."""
 
@@ -216,7 +218,8 @@ class _Work:
         bytes_per_pixel = features + 32 * self.stack.channels * (1 + self.model.context)
         pixels = int(free_memory(self.device) * MEMORY_SHARE) // bytes_per_pixel
         if self.device.type == "cpu":
-            limit = CPU_TILE_BYTES // 3 ** (len(self.halo) - 2)
+            large = self.dtype == torch.float32 and len(self.halo) == 2
+            limit = CPU_PLANE_BYTES if large else CPU_TILE_BYTES
             useful = self.tiling.largest(limit // bytes_per_pixel, at_least=self.halo)
             return useful if self.tiling.reached(useful) <= pixels else self.tiling.largest(pixels)
         return self.tiling.largest(min(pixels, INDEXED // self.network.values_per_pixel))
