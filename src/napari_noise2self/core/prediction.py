@@ -32,8 +32,8 @@ from .tiling import Tile, Tiling
 MEMORY_SHARE = 0.25
 """Share of the free memory that a tile may take."""
 CPU_TILE_BYTES = 3 * 2**26
-"""And no more than this on a CPU: in bfloat16 the features of 512 x 512 pixels then lie in blocks of
-less than 32 MiB, which are kept when they are freed, see `keep_freed_memory`."""
+"""And no more than this on a CPU: in bfloat16 the features of 512 x 512 pixels then lie in blocks
+of less than 32 MiB, which are kept when they are freed, see `keep_freed_memory`."""
 CPU_PLANE_BYTES = 3 * 2**28
 """In float32 they do not, and 1024 x 1024 pixels have less halo. Not for volumes, whose pixels take
 three times as long: between two passes of a tile nobody can cancel."""
