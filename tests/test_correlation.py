@@ -16,7 +16,7 @@ from napari_noise2self.core.correlation import (
     noise_correlation,
     propose_footprint,
 )
-from napari_noise2self.core.footprint import REMAINS, WIDEST, alike, hole, leak
+from napari_noise2self.core.footprint import LOUDEST, REMAINS, WIDEST, alike, hole, leak
 from napari_noise2self.core.spectrum import AxisCorrelation
 
 FMD = Path(__file__).parents[2] / "shared" / "data" / "fmd"
@@ -66,6 +66,32 @@ def test_the_hole_is_the_smallest_that_leaks_little():
     assert hole([correlation_of(0.0, axis="Z"), *axes]) == (1, 5, 5)
     assert hole([correlation_of(0.1, axis="Y"), correlation_of(0.45)]) == (1, 3)
     assert hole([correlation_of(0.1, axis="Y"), correlation_of(0.2)]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("rho", "loudness", "width"),
+    [(0.15, 0.0, 1), (0.15, 0.2, 1), (0.15, 3.0, 3), (0.1, 1.0, 1), (0.03, 1e9, 1), (0.45, 0.0, 3)],
+)
+def test_a_weak_leak_counts_where_noise_drowns_the_structure(
+    rho: float, loudness: float, width: int
+):
+    assert hole([correlation_of(0.02, axis="Y"), correlation_of(rho, 0.0)], loudness) == (1, width)
+
+
+@pytest.mark.parametrize(("contrast", "expected"), [(1.0, (1, 1)), (0.1, (1, 3))])
+def test_the_same_noise_on_strong_and_on_weak_structure(contrast: float, expected: tuple[int, int]):
+    noise = np.random.default_rng(4).normal(0, 20, (256, 257))
+    shared = noise[:, 1:] + 0.2 * noise[:, :-1]  # correlated by 0.19
+    found = measure(scene((256, 256)) * contrast + shared)
+    assert found.along("X").rho[0] == pytest.approx(0.19, abs=0.06)
+    assert found.footprint == expected
+    assert ("more of it than of structure" in found.sentence) is (expected != (1, 1))
+
+
+def test_strong_white_noise_hides_single_pixels():
+    found = measure(np.random.default_rng(5).normal(0, 20, (256, 256)))
+    assert found.loudness[0] > LOUDEST
+    assert found.footprint == (1, 1)
 
 
 def test_coefficients_of_a_known_filter():

@@ -9,14 +9,15 @@ on the flat places of the image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .axes import Stack
-from .flatness import EDGE, neighbour_axes, sample_runs, windows_of_blocks
-from .footprint import SURE, alike, hole, leak
+from .flatness import EDGE, HALF, neighbour_axes, sample_runs, windows_of_blocks
+from .footprint import DETECTED, SURE, alike, hole, leak
 from .spectrum import AxisCorrelation, across_planes, in_plane, unknown
 
 CONTEXT = 2
@@ -45,12 +46,15 @@ class NoiseCorrelation:
         ``"YX"`` or ``"ZYX"``.
     blocks
         Number of flat blocks of each channel that were measured.
+    loudness
+        For each channel, the variance of the noise over that of the structure.
     """
 
     channels: tuple[tuple[AxisCorrelation, ...], ...]
     samples: tuple[tuple[AxisCorrelation, ...], ...]
     spatial_axes: str
     blocks: tuple[int, ...]
+    loudness: tuple[float, ...]
 
     def along(self, axis: str) -> AxisCorrelation | None:
         """Return the correlation along `axis` in the channel where it is strongest."""
@@ -100,7 +104,8 @@ def noise_correlation(stack: Stack, *, seed: int = 0) -> NoiseCorrelation:
     """
     if min(stack.spatial[-2:]) < EDGE:
         nothing: tuple[tuple[AxisCorrelation, ...], ...] = ((),) * stack.channels
-        return NoiseCorrelation(nothing, nothing, stack.spatial_axes, (0,) * stack.channels)
+        none = (0,) * stack.channels
+        return NoiseCorrelation(nothing, nothing, stack.spatial_axes, none, none)
 
     # Along the sample axes first: the spatial correlation is taken from the first pass.
     runs = {a: sample_runs(stack, a, seed=seed) for a in neighbour_axes(stack) or ("",)}
@@ -110,6 +115,7 @@ def noise_correlation(stack: Stack, *, seed: int = 0) -> NoiseCorrelation:
         samples=tuple(f[1] for f in found),
         spatial_axes=stack.spatial_axes,
         blocks=tuple(f[2] for f in found),
+        loudness=tuple(f[3] for f in found),
     )
 
 
@@ -128,7 +134,11 @@ def propose_footprint(correlation: NoiseCorrelation) -> tuple[int, ...]:
         ``(5, 5)`` for correlated camera noise, ``(1, 9)`` for horizontal lines.
         The channel that asks for most decides.
     """
-    holes = [hole(channel) for channel in correlation.channels if channel]
+    holes = [
+        hole(channel, loudness)
+        for channel, loudness in zip(correlation.channels, correlation.loudness, strict=True)
+        if channel
+    ]
     return tuple(map(max, zip(*holes, strict=True))) or (1,) * len(correlation.spatial_axes)
 
 
@@ -155,10 +165,11 @@ def propose_context(correlation: NoiseCorrelation, stack: Stack) -> int:
 
 
 def _sentence(correlation: NoiseCorrelation) -> str:
-    channels = [c for c in correlation.channels if c]
+    pairs = zip(correlation.channels, correlation.loudness, strict=True)
+    channels = [(channel, loudness) for channel, loudness in pairs if channel]
     if not channels:
         return "the correlation of the noise could not be measured: no part of the image is usable"
-    channel = max(channels, key=lambda c: (hole(c), max(a.strength for a in c)))
+    channel, loudness = max(channels, key=lambda c: (hole(*c), max(a.strength for a in c[0])))
     values = ", ".join(f"{a.axis.lower()} {a.strength:.2f}" for a in reversed(channel))
     widths = propose_footprint(correlation)
     if max(widths) == 1 and alike(channel):
@@ -170,9 +181,12 @@ def _sentence(correlation: NoiseCorrelation) -> str:
         return f"noise is independent from pixel to pixel ({values}): single pixels are hidden"
     wide = [a.lower() for a, w in zip(correlation.spatial_axes, widths, strict=True) if w > 1]
     given = leak(channel, (1,) * len(channel))
+    much = (
+        ", and there is more of it than of structure" if loudness > 1 and given < DETECTED else ""
+    )
     text = (
         f"noise is correlated with its neighbours along {' and '.join(reversed(wide))} "
-        f"({values}), which would give away {given:.0%} of it: "
+        f"({values}), which would give away {given:.0%} of it{much}: "
         f"{' x '.join(map(str, widths))} pixels are hidden around each target"
     )
     for found in channel:
@@ -186,19 +200,32 @@ def _sentence(correlation: NoiseCorrelation) -> str:
 
 def _channel(
     spatial_axes: str, runs: dict[str, list[NDArray[np.float32]]], channel: int
-) -> tuple[tuple[AxisCorrelation, ...], tuple[AxisCorrelation, ...], int]:
+) -> tuple[tuple[AxisCorrelation, ...], tuple[AxisCorrelation, ...], int, float]:
     plane: list[AxisCorrelation] = []
     across: dict[str, AxisCorrelation] = {}
-    count = 0
+    count, loudness = 0, 0.0
     for axis, windows in runs.items():
-        values = windows_of_blocks([run[:, channel] for run in windows])
+        pixels = [run[:, channel] for run in windows]
+        values = windows_of_blocks(pixels)
         if not plane:
             plane, count = in_plane(values)
+            loudness = _loudness(pixels, values)
         if axis:
             across[axis] = across_planes(values, axis)
     if not plane:
-        return (), (), 0
+        return (), (), 0, loudness
     spatial = tuple(plane)
     if "Z" in spatial_axes:
         spatial = (across.pop("Z", unknown("Z")), *plane)
-    return spatial, tuple(across.values()), count
+    return spatial, tuple(across.values()), count, loudness
+
+
+def _loudness(pixels: Sequence[NDArray[np.float32]], values: NDArray[np.float32]) -> float:
+    """Return the variance of the noise, in the middle block, over that of the structure."""
+    power = np.square(values[..., HALF:, HALF:], dtype=np.float64).mean((-2, -1))
+    power = power[np.isfinite(power)]
+    seen = np.concatenate([p[np.isfinite(p)] for p in pixels]).astype(np.float64)
+    if not power.size or not seen.size:
+        return 0.0
+    noise = float(np.median(power))
+    return noise / max(float(seen.var()) - noise, 1e-3 * noise, np.finfo(np.float64).tiny)

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .spectrum import PATCHY, AxisCorrelation
+from .spectrum import CERTAIN, PATCHY, AxisCorrelation
 
 DETECTED = 0.28
 """Leak of a hole of one pixel above which a wider one is proposed.
@@ -28,11 +28,26 @@ the size of the noise fills the image; camera frames that were interpolated leak
 better left alone.
 """
 
+DROWNED = 0.03
+"""The same for the leak times the noise's variance over the structure's.
+
+Of noise that drowns the structure a network learns a weak leak as well: it is most
+of what there is to be learnt, and lies over the result as a fine pattern. A hole
+gains 0.7 dB where there is 3 times as much noise and a correlation of 0.15 along x;
+with a fifth as much noise as structure it costs 0.3 dB.
+"""
+
+LOUDEST = 10.0
+"""Noise over structure beyond which more counts no further: some leak is found by chance."""
+
 REMAINS = 0.02
 """Leak that the proposed hole may leave; a good denoiser leaves a tenth of the variance."""
 
 JOINS = 0.2
 """Correlation from which on an axis takes part in the hole, once there is one."""
+
+JOINS_DROWNED = 0.1
+"""The same where the noise drowns the structure; it leaks `REMAINS`."""
 
 SURE = 1.5
 """Standard errors that are taken off a correlation before it counts for detection."""
@@ -105,30 +120,63 @@ def _less(found: AxisCorrelation, *, errors: float, beyond: int = 0) -> AxisCorr
     return replace(found, rho=tuple(rho.tolist()))
 
 
-def alike(axes: Sequence[AxisCorrelation], *, noise_only: bool = False) -> bool:
+def alike(
+    axes: Sequence[AxisCorrelation], *, noise_only: bool = False, loudness: float = 0.0
+) -> bool:
     """Whether neighbours are too much alike for white noise, be it noise or structure.
 
-    With `noise_only` axes along which structure shows are left out.
+    Parameters
+    ----------
+    axes
+        Correlation along each axis.
+    noise_only
+        Leave out axes along which structure shows.
+    loudness
+        Variance of the noise over that of the structure.
     """
     if any(a.lines for a in axes):
         return True
-    believed = [_less(a, errors=SURE) for a in _believed(axes, noise_only=noise_only)]
-    return bool(believed) and leak(believed, [1] * len(believed)) > DETECTED
+    return _leaks(axes, SURE, noise_only=noise_only) > DETECTED or _drowned(axes, loudness)
 
 
-def hole(axes: Sequence[AxisCorrelation]) -> tuple[int, ...]:
+def _leaks(axes: Sequence[AxisCorrelation], errors: float, *, noise_only: bool = True) -> float:
+    """Return the leak of a single pixel as far as the measurement can be believed."""
+    believed = [_less(a, errors=errors) for a in _believed(axes, noise_only=noise_only)]
+    return leak(believed, [1] * len(believed)) if believed else 0.0
+
+
+def _drowned(axes: Sequence[AxisCorrelation], loudness: float) -> bool:
+    """Whether a weak leak matters, of noise that is stronger than the structure."""
+    return _leaks(axes, CERTAIN) * min(loudness, LOUDEST) > DROWNED
+
+
+def hole(axes: Sequence[AxisCorrelation], loudness: float = 0.0) -> tuple[int, ...]:
     """Return the width of the hole along each axis: the smallest that leaks little enough.
 
     Y and X get the same width where both are correlated: a camera has no
     preferred direction, and the error of the estimate shall not make one.
+
+    Parameters
+    ----------
+    axes
+        Correlation along each axis.
+    loudness
+        Variance of the noise over that of the structure; 0.0 for unknown.
+
+    Examples
+    --------
+    >>> found = AxisCorrelation("X", (0.15, 0.0), (0.01, 0.01))
+    >>> hole([found]), hole([found], loudness=8.0)
+    ((1,), (3,))
     """
     widths = {a.axis: 1 for a in axes}
-    if not alike(axes, noise_only=True):
+    if not alike(axes, noise_only=True, loudness=loudness):
         return tuple(widths.values())
+    joins = JOINS_DROWNED if _drowned(axes, loudness) else JOINS
     joining = [
         _less(a, errors=1, beyond=1)
         for a in _believed(axes, noise_only=True)
-        if abs(a.rho[0]) > JOINS
+        if abs(a.rho[0]) > joins
     ]
     groups = [[a.axis for a in joining if a.axis in letters] for letters in ("Z", "YX")]
     groups = [group for group in groups if group]
