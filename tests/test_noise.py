@@ -126,3 +126,24 @@ def test_clipping_is_told_from_counts():
     assert clipped_levels(rng.normal(250, 5, 5000).clip(0, 255)) == (None, 255)
     assert clipped_levels(rng.normal(3, 4, 5000).round().clip(0, 255)) == (0, None)
     assert clipped_levels(np.zeros(100)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "step", "trusted"),
+    [(0.25, 1, False), (1.0, 1, True), (1.0, 16, False), (0.25, 0, True)],
+)
+def test_noise_below_a_grey_level_is_not_trusted(sigma, step, trusted):
+    """Rounded, it is strongest half-way between two levels, and nothing grows along a line."""
+    clean = np.linspace(2, 90, 256) * np.ones((256, 1))
+    noisy = clean + np.random.default_rng(0).normal(0, sigma, clean.shape)
+    image = (step * np.round(noisy / step)).astype(np.uint8) if step else noisy.astype(np.float32)
+    noise = measure(image)
+    assert noise.trusted is trusted
+    assert trusted or noise.channels[0].caution == "it is weaker than the steps between grey levels"
+
+
+@pytest.mark.parametrize("peak", [0.3, 2.0])
+def test_counted_photons_are_not_rounded(peak):
+    clean = peak * (1 + np.linspace(0, 1, 256)) / 2 * np.ones((256, 1))
+    counts = np.random.default_rng(0).poisson(clean).astype(np.uint8)
+    assert measure(counts).channels[0].caution is None

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -58,8 +59,14 @@ DARK = 1.25
 WEAK = 0.15
 """Correlation of neighbours above which fine structure may have a share in the variance."""
 
+ROUNDED = 0.25
+"""Variance of the noise, in squared steps between grey levels, below which rounding rules it: a
+signal half-way between two levels is noisiest, one on a level has no noise. With a gain below half
+a step: photons that are counted one by one are not rounded."""
+
 _ABOVE = 9.0  # loss at which a level above the line is structure: beyond, it counts no more
 _BELOW = 100.0  # a level below the line has no excuse, save saturation
+_FOR_STEP = 2**17  # pixels in which the grey levels are sought
 _OVERLAP = 3.0  # overlapping blocks count for one in three
 
 
@@ -270,6 +277,9 @@ def estimate_noise(
                 "saturated, not finite, or smaller than 8 x 8); take it out of the image"
             )
         line = _line(levels, correlation.channels[channel])
+        step = _step(planes)
+        if line.caution is None and line.gain < step / 2 and min(line.variance) < ROUNDED * step**2:
+            line = replace(line, caution="it is weaker than the steps between grey levels")
         found.append(replace(line, read=_read_variance(frames, line)))
     return NoiseLevel(tuple(found))
 
@@ -358,6 +368,14 @@ def shared_by_channels(stack: Stack, *, seed: int = 0) -> float:
         correlation = abs((a * b).sum()) / np.sqrt((a * a).sum() * (b * b).sum())
         found.append(correlation - SURE / np.sqrt(a.size / _OVERLAP))
     return float(max(found))
+
+
+def _step(planes: Sequence[NDArray[np.float32]]) -> float:
+    """Return the least difference between two grey levels, 0.0 if there is but one."""
+    seen = np.concatenate([plane.ravel() for plane in planes])
+    levels = np.unique(seen[:: -(-seen.size // _FOR_STEP)])
+    levels = levels[np.isfinite(levels)]
+    return float(np.diff(levels).min()) if len(levels) > 1 else 0.0
 
 
 def _levels(blocks: Blocks, values: NDArray[np.float32]) -> NDArray[np.float64]:
