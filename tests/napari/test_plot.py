@@ -29,6 +29,15 @@ def test_curves_keep_what_was_measured() -> None:
     assert not curves.add([at(41)]), "nothing new to draw"
 
 
+def test_the_training_loss_is_drawn_as_a_running_mean() -> None:
+    curves = Curves()
+    curves.add([at(10 * n, loss=value) for n, value in enumerate((1, 3, 2, 2, 2, 7, 4), start=1)])
+    assert curves.trend == [
+        (10, 1), (20, 2), (30, 2), (40, 2), (50, 2), (60, 16 / 5), (70, 17 / 5),
+    ]  # fmt: skip
+    assert [value for _, value in curves.training] == [1, 3, 2, 2, 2, 7, 4]
+
+
 def test_values_that_a_log_scale_cannot_show_are_left_out() -> None:
     curves = Curves()
     curves.add([at(1, loss=0.0), at(2, loss=float("nan")), at(3, loss=float("inf"))])

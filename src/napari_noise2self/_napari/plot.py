@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import mean
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
@@ -16,6 +17,9 @@ TRAINING = "#4c9be8"
 HELD_OUT = "#f08a3c"
 BASELINE = "#9a9a9a"
 HEIGHT = 120
+REPORTS = 5
+"""Reports of the training loss that a point of its curve is the mean of: one is of a few crops,
+which differ more from the next ones than the network does."""
 
 
 @dataclass
@@ -43,6 +47,13 @@ class Curves:
             if event.best_step is not None:
                 self.best_step = event.best_step
         return new
+
+    @property
+    def trend(self) -> list[tuple[int, float]]:
+        """Training loss as the mean over the last `REPORTS` reports."""
+        values = [value for _, value in self.training]
+        lasts = (values[max(0, n - REPORTS) : n] for n in range(1, len(values) + 1))
+        return [(step, mean(last)) for (step, _), last in zip(self.training, lasts, strict=True)]
 
     @property
     def best(self) -> tuple[int, float] | None:
@@ -113,7 +124,7 @@ class LossPlot(QWidget):
     def show_curves(self) -> None:
         """Draw."""
         curves = self.curves
-        self._training.setData(*_columns(curves.training))
+        self._training.setData(*_columns(curves.trend))
         self._held_out.setData(*_columns(curves.held_out))
         self._best.setData(*_columns([curves.best] if curves.best else []))
         steps = [step for step, _ in curves.training + curves.held_out]
