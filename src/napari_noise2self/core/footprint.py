@@ -120,34 +120,20 @@ def _less(found: AxisCorrelation, *, errors: float, beyond: int = 0) -> AxisCorr
     return replace(found, rho=tuple(rho.tolist()))
 
 
-def alike(
-    axes: Sequence[AxisCorrelation], *, noise_only: bool = False, loudness: float = 0.0
-) -> bool:
+def alike(axes: Sequence[AxisCorrelation], *, noise_only: bool = False) -> bool:
     """Whether neighbours are too much alike for white noise, be it noise or structure.
 
-    Parameters
-    ----------
-    axes
-        Correlation along each axis.
-    noise_only
-        Leave out axes along which structure shows.
-    loudness
-        Variance of the noise over that of the structure.
+    With `noise_only` axes along which structure shows are left out.
     """
     if any(a.lines for a in axes):
         return True
-    return _leaks(axes, SURE, noise_only=noise_only) > DETECTED or _drowned(axes, loudness)
+    return _leaks(axes, SURE, noise_only=noise_only) > DETECTED
 
 
-def _leaks(axes: Sequence[AxisCorrelation], errors: float, *, noise_only: bool = True) -> float:
+def _leaks(axes: Sequence[AxisCorrelation], errors: float, *, noise_only: bool) -> float:
     """Return the leak of a single pixel as far as the measurement can be believed."""
     believed = [_less(a, errors=errors) for a in _believed(axes, noise_only=noise_only)]
     return leak(believed, [1] * len(believed)) if believed else 0.0
-
-
-def _drowned(axes: Sequence[AxisCorrelation], loudness: float) -> bool:
-    """Whether a weak leak matters, of noise that is stronger than the structure."""
-    return _leaks(axes, CERTAIN) * min(loudness, LOUDEST) > DROWNED
 
 
 def hole(axes: Sequence[AxisCorrelation], loudness: float = 0.0) -> tuple[int, ...]:
@@ -170,9 +156,10 @@ def hole(axes: Sequence[AxisCorrelation], loudness: float = 0.0) -> tuple[int, .
     ((1,), (3,))
     """
     widths = {a.axis: 1 for a in axes}
-    if not alike(axes, noise_only=True, loudness=loudness):
+    drowned = _leaks(axes, CERTAIN, noise_only=True) * min(loudness, LOUDEST) > DROWNED
+    if not (drowned or alike(axes, noise_only=True)):
         return tuple(widths.values())
-    joins = JOINS_DROWNED if _drowned(axes, loudness) else JOINS
+    joins = JOINS_DROWNED if drowned else JOINS
     joining = [
         _less(a, errors=1, beyond=1)
         for a in _believed(axes, noise_only=True)

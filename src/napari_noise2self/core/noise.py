@@ -237,7 +237,8 @@ def estimate_noise(
     -------
     NoiseLevel
         For each channel. Where the noise is correlated its variance is scaled
-        up by what the high frequencies lack, and said not to be trusted.
+        up by what the high frequencies lack, and said not to be trusted; nor is
+        noise that is weaker than the steps between grey levels.
 
     Raises
     ------
@@ -307,8 +308,9 @@ def measured_noise(
 def reliance(stack: Stack, level: NoiseLevel | None, *, seed: int = 0) -> tuple[bool, str]:
     """Tell whether a training may rely on the noise level, and say it in words.
 
-    Relying on it takes a variance that lies on a line, and noise that neither
-    neighbouring pixels nor channels have in common.
+    Relying on it takes a variance that lies on a line, noise that neither
+    neighbouring pixels nor channels have in common, and that rounding did not
+    shape.
 
     Parameters
     ----------
