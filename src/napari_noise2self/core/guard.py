@@ -25,9 +25,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-import torch.nn.functional as F
 from torch import Tensor
 
+from .filters import local_mean
 from .noise import NoiseLevel
 from .normalization import Normalization
 
@@ -126,7 +126,10 @@ class Guard:
         True
         """
         residual = noisy - result
-        excess = _mean(residual**2 / self._variance(result), self.window) / EXCESS
+        excess = residual**2 / self._variance(result)
+        for _ in range(2):  # so that nearer pixels count more
+            excess = local_mean(excess, self.window)
+        excess = excess / EXCESS
         weight = 1 - excess.clamp_min(1.0) ** -2
         return result + weight * residual
 
@@ -148,12 +151,3 @@ class Guard:
             tuple(map(float, values[name])) for name in ("gain", "intercept", "least")
         )
         return cls(gain, intercept, least, int(values["window"]))
-
-
-def _mean(x: Tensor, window: int) -> Tensor:
-    """Return the mean over each pixel's neighbourhood in its plane, nearer pixels counting more."""
-    planes = x.reshape(-1, 1, *x.shape[-2:])
-    for edges in ((window, 1), (1, window)) * 2:
-        around = (edges[0] // 2, edges[1] // 2)
-        planes = F.avg_pool2d(planes, edges, 1, around, count_include_pad=False)
-    return planes.view(x.shape)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import ConfigError
+from .filters import weighted_sum_zeros
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,15 @@ class Grid:
 
 
 @lru_cache(maxsize=32)
-def donut_weights(width: int, device: torch.device) -> Tensor:
+def donut_weights(width: int) -> tuple[float, ...]:
     """Return the Gaussian weights that reach past the rim of a hole of this width, along one axis.
 
     They reach as far as the hole is wide, with a standard deviation of a third
     of that. Less would not do: in a corner of the image, where the holes are cut
     off, the nearest visible pixel can lie on the far side of the hole.
     """
-    c = torch.arange(-width, width + 1, dtype=torch.float32, device=device)
-    return torch.exp(-0.5 * (c / max(1.0, width / 3)) ** 2)
+    sigma = max(1.0, width / 3)
+    return tuple(math.exp(-0.5 * (c / sigma) ** 2) for c in range(-width, width + 1))
 
 
 def donut_fill(x: Tensor, hidden: Tensor, footprint: tuple[int, ...]) -> Tensor:
@@ -123,19 +123,14 @@ def donut_fill(x: Tensor, hidden: Tensor, footprint: tuple[int, ...]) -> Tensor:
     footprint
         Width of the hole along each spatial axis, odd.
     """
-    with torch.autocast(x.device.type, enabled=False):  # it stands in for pixels: float32
-        total = _blur(x.masked_fill(hidden, 0.0), footprint)
-        weight = _blur((~hidden).to(x.dtype), footprint)
+    total = _blur(x.masked_fill(hidden, 0.0), footprint)
+    weight = _blur((~hidden).to(x.dtype), footprint)
     # Where no visible pixel is in reach (a hole as wide as the image) the mean is zero.
     return torch.where(hidden, total / weight.clamp_min(1e-6), x)
 
 
 def _blur(x: Tensor, footprint: tuple[int, ...]) -> Tensor:
     """Convolve (N, C, *spatial) with the weights of each axis in turn, zero outside."""
-    convolve = F.conv3d if x.ndim == 5 else F.conv2d
-    result = x.flatten(0, 1)[:, None]  # (N * C, 1, *spatial)
     for axis, width in enumerate(footprint):
-        size = [2 * width + 1 if a == axis else 1 for a in range(len(footprint))]
-        kernel = donut_weights(width, x.device).view(1, 1, *size)
-        result = convolve(result, kernel, padding=[n // 2 for n in size])
-    return result.view(x.shape)
+        x = weighted_sum_zeros(x, donut_weights(width), axis - len(footprint))
+    return x

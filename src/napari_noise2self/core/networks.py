@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .filters import weighted_sum
+
 BORDER = 8
 """Pixels, rounded up to the divisor, by which an image is continued on each side."""
 
@@ -118,23 +120,22 @@ class Smooth(nn.Module):
     reflected: the input holds no hidden pixel any more, so nothing can leak.
     """
 
-    kernel: Tensor
     sigma = 1.5
 
     def __init__(self) -> None:
         super().__init__()
         self.radius = int(3 * self.sigma + 0.5)
-        c = torch.arange(-self.radius, self.radius + 1, dtype=torch.float32)
-        line = torch.exp(-0.5 * (c / self.sigma) ** 2)
-        self.register_buffer("kernel", line / line.sum(), persistent=False)
+        places = range(-self.radius, self.radius + 1)
+        line = [math.exp(-0.5 * (c / self.sigma) ** 2) for c in places]
+        self.weights = [w / sum(line) for w in line]
 
     def forward(self, x: Tensor) -> Tensor:
         """Smooth (N, C, *spatial) in float32."""
-        planes = x.float().reshape(-1, 1, *x.shape[-2:])  # (N * C * Z, 1, Y, X)
-        padded = F.pad(planes, (self.radius,) * 4, mode="reflect")
-        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would leave bands
-            along_y = F.conv2d(padded, self.kernel.view(1, 1, -1, 1))
-            return F.conv2d(along_y, self.kernel.view(1, 1, 1, -1)).view(x.shape)
+        planes = x.float().flatten(1, -3)  # (N, C * Z, Y, X)
+        around = F.pad(planes, (self.radius,) * 4, mode="reflect")
+        for axis in (-2, -1):
+            around = weighted_sum(around, self.weights, axis)
+        return around.reshape(x.shape)
 
 
 class _Block(nn.Module):

@@ -33,10 +33,10 @@ from functools import lru_cache
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .devices import laid_on
+from .filters import local_mean
 from .noise import NoiseLevel
 from .normalization import Normalization
 
@@ -125,7 +125,7 @@ class Recorruption:
         """Return what is added to one image and taken off the other."""
         gain, read = _column(self.gain, x), _column(self.read, x)
 
-        around = _mean(x)
+        around = local_mean(x, REACH)
         there = self.variance(around).clamp_min(1e-12)
         shot = (1 - read / there).clamp(0.0, 1.0)  # share of the photons in the variance
         gaussian = self.variance(around + shot * (x - around)).sqrt() * normal
@@ -151,13 +151,6 @@ class Recorruption:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Rebuild it from a model file's header."""
         return cls(*(tuple(map(float, values[f.name])) for f in fields(cls)))
-
-
-def _mean(x: Tensor) -> Tensor:
-    """Return the mean of each pixel's neighbourhood in its plane."""
-    planes = x.reshape(-1, 1, *x.shape[-2:])
-    mean = F.avg_pool2d(planes, REACH, 1, REACH // 2, count_include_pad=False)
-    return mean.view(x.shape)
 
 
 def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
