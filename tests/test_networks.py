@@ -12,6 +12,7 @@ import torch
 from scipy import ndimage
 
 from napari_noise2self import api
+from napari_noise2self.core import networks
 from napari_noise2self.core.networks import (
     BORDER,
     NETWORKS,
@@ -99,6 +100,31 @@ def test_no_output_pixel_looks_beyond_the_halo(
     reserve = [h - f for h, f in zip(network.halo, farthest, strict=True)]
     assert min(reserve) >= 0
     assert max(reserve) <= 2 * max(network.divisor)  # honest, and not much more than it takes
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("shape", "depth"), [((201, 64), 3), ((64, 50), 1), ((3, 70, 24), 2)])
+def test_strips_make_what_the_whole_makes(
+    randomise: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    shape: tuple[int, ...],
+    depth: int,
+    dtype: torch.dtype,
+) -> None:
+    """And no layer sees more rows at a time than it is meant to."""
+    network = _network("unet", len(shape), depth)
+    randomise(network)
+    seen: list[int] = []
+    network.encoder[0].second.register_forward_hook(lambda _, x, y: seen.append(y.shape[-2]))
+    x = torch.rand(2, 1, *shape)
+    with torch.no_grad(), torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+        whole = network(x)
+        monkeypatch.setattr(networks, "STRIP_BYTES", 1)
+        strips = network(x)
+    assert max(seen[1:]) == 20 < seen[0]  # 16 and two on each side
+    assert np.ptp(whole.numpy()) > 0.1
+    # Rounding apart: a convolution may sum in another order where there are other rows.
+    torch.testing.assert_close(strips, whole, rtol=0, atol=1e-5 if dtype == torch.float32 else 0.02)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

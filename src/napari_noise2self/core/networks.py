@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +18,10 @@ BORDER = 8
 
 SLOPE = 0.1  # of the LeakyReLU, and so of the initialisation that goes with it
 
+STRIP_BYTES = 2**24
+"""Features of the rows that a block of layers takes at a time on a CPU: memory of this size is kept
+when it is freed (`keep_freed_memory`), and the next layer finds some of it in the cache."""
+
 
 class Network(Protocol):
     """A module that maps (N, inputs, *spatial) to (N, channels, *spatial), and its geometry."""
@@ -27,7 +31,7 @@ class Network(Protocol):
     halo: tuple[int, ...]
     """How far, in pixels along each axis, an output pixel looks."""
     values_per_pixel: int
-    """Feature values alive at once for each pixel, to budget memory with."""
+    """Feature values alive at once for each pixel, at most, to budget memory with."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map (N, inputs, *spatial) to (N, channels, *spatial); any size is taken."""
@@ -113,6 +117,41 @@ def continued(network: Network, x: Tensor, axes: tuple[int, ...] = ()) -> Tensor
     return output[(..., *inner)]
 
 
+def _by_strips(like: Tensor, channels: int, block: Callable[[int, int], Tensor]) -> Tensor:
+    """Return what `block` makes of all rows, in strips where `like` is large.
+
+    Not where a gradient is wanted, which has to keep everything between the layers, nor on a
+    GPU, whose allocator keeps what is freed.
+
+    Parameters
+    ----------
+    like
+        Has the rows and the extent of the output, (N, C, *spatial).
+    channels
+        Features that the block makes of each pixel on the way.
+    block
+        Takes the first row and the one after the last, and returns (N, outputs, *spatial) for
+        them; within `_Block.reach` of a cut these may be wrong.
+    """
+    rows = like.shape[-2]
+    per_row = like.numel() // like.shape[1] // rows * channels * like.itemsize
+    height = max(8 * _Block.reach, STRIP_BYTES // per_row)
+    if height >= rows or like.device.type != "cpu" or torch.is_grad_enabled():
+        return block(0, rows)
+    output = None
+    for first in range(0, rows, height):
+        stop = min(first + height, rows)
+        top, bottom = max(0, first - _Block.reach), min(rows, stop + _Block.reach)
+        strip = block(top, bottom)[..., first - top : stop - top, :]
+        if output is None:
+            layout = torch.channels_last_3d if like.ndim == 5 else torch.channels_last
+            shape = (*strip.shape[:2], *like.shape[2:])
+            output = torch.empty(shape, dtype=strip.dtype, memory_format=layout)
+        output[..., first:stop, :] = strip
+    assert output is not None
+    return output
+
+
 class Smooth(nn.Module):
     """Gaussian smoothing in the plane, the starting point that a network corrects.
 
@@ -140,6 +179,9 @@ class Smooth(nn.Module):
 
 class _Block(nn.Module):
     """Two convolutions, each with its LeakyReLU."""
+
+    reach = 2
+    """How many rows beyond its own one of its output looks at."""
 
     def __init__(self, ndim: int, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -187,7 +229,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         self.channels = channels
-        widths = [width] + [2 * width] * depth
+        self.widths = widths = [width] + [2 * width] * depth
         self.pools = [(1, 2, 2) if ndim == 3 and level == 0 else (2,) * ndim
                       for level in range(depth)]  # fmt: skip
         self.divisor = tuple(math.prod(axis) for axis in zip(*self.pools, strict=True))
@@ -227,22 +269,50 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inputs, *spatial) to (N, channels, *spatial), in float32."""
-        spatial = x.shape[2:]
-        features = padded(x, self.divisor)
-        skips = []
-        for level, block in enumerate(self.encoder):
-            features = block(features)
-            if level < len(self.pools):
-                skips.append(features)
-                pool = F.avg_pool3d if features.ndim == 5 else F.avg_pool2d
-                features = pool(features, self.pools[level])
-        for narrow, block in zip(self.narrow, self.decoder, strict=True):
-            skip = skips.pop()
-            features = F.interpolate(narrow(features), size=skip.shape[2:], mode=self.upsampling)
-            features = block(features.to(skip.dtype) + skip)
-        correction = self.last(features)[(..., *(slice(0, n) for n in spatial))]
+        within: tuple[Any, ...] = tuple(slice(0, n) for n in x.shape[2:])
+        correction = self._correction(padded(x, self.divisor))[(..., *within)]
         output: Tensor = self.smooth(x[:, : self.channels]) + correction.float()
         return output
+
+    def _correction(self, x: Tensor) -> Tensor:
+        """Go down, and up again."""
+        skips = []
+        for level in range(len(self.encoder)):
+            x = self._encoded(level, x)
+            if level < len(self.pools):
+                skips.append(x)
+                pool = F.avg_pool3d if x.ndim == 5 else F.avg_pool2d
+                x = pool(x, self.pools[level])
+        for level in reversed(range(len(self.decoder))):
+            x = self._decoded(level, x, skips.pop())
+        return x
+
+    def _encoded(self, level: int, x: Tensor) -> Tensor:
+        block = self.encoder[level]
+        return _by_strips(x, self.widths[level], lambda first, stop: block(x[..., first:stop, :]))
+
+    def _decoded(self, level: int, x: Tensor, skip: Tensor) -> Tensor:
+        step = len(self.decoder) - 1 - level
+        narrow, block = self.narrow[step], self.decoder[step]
+        last = self.last if level == 0 else nn.Identity()
+        lower = narrow(x)
+
+        def decode(first: int, stop: int) -> Tensor:
+            upsampled = self._upsampled(lower, skip.shape[2:], first, stop)
+            result: Tensor = last(block(upsampled.to(skip.dtype) + skip[..., first:stop, :]))
+            return result
+
+        return _by_strips(skip, self.widths[level], decode)
+
+    def _upsampled(self, x: Tensor, spatial: torch.Size, first: int, stop: int) -> Tensor:
+        """Return the rows from `first` to `stop` of `x` upsampled to twice its rows.
+
+        A row lies between two of `x`: one more on each side is looked at.
+        """
+        top, bottom = max(0, first // 2 - 1), min(x.shape[-2], (stop + 1) // 2 + 1)
+        size = (*spatial[:-2], 2 * (bottom - top), spatial[-1])
+        whole = F.interpolate(x[..., top:bottom, :], size=size, mode=self.upsampling)
+        return whole[..., first - 2 * top : stop - 2 * top, :]
 
 
 class DnCNN(nn.Module):

@@ -31,12 +31,11 @@ from .tiling import Tile, Tiling
 
 MEMORY_SHARE = 0.25
 """Share of the free memory that a tile may take."""
-CPU_TILE_BYTES = 3 * 2**26
-"""And no more than this on a CPU: in bfloat16 the features of 512 x 512 pixels then lie in blocks
-of less than 32 MiB, which are kept when they are freed, see `keep_freed_memory`."""
 CPU_PLANE_BYTES = 3 * 2**28
-"""In float32 they do not, and 1024 x 1024 pixels have less halo. Not for volumes, whose pixels take
-three times as long: between two passes of a tile nobody can cancel."""
+"""And no more than this on a CPU: 1024 x 1024 pixels of the default network in float32, of which
+the halo is little. Between two passes of a tile nobody can cancel."""
+CPU_VOLUME_BYTES = 3 * 2**26
+"""The same for volumes, whose pixels take three times as long."""
 INDEXED = 2**31 - 1
 """Most values that a tensor on a GPU may have: some of torch's kernels count no further."""
 
@@ -218,8 +217,7 @@ class _Work:
         bytes_per_pixel = features + 32 * self.stack.channels * (1 + self.model.context)
         pixels = int(free_memory(self.device) * MEMORY_SHARE) // bytes_per_pixel
         if self.device.type == "cpu":
-            large = self.dtype == torch.float32 and len(self.halo) == 2
-            limit = CPU_PLANE_BYTES if large else CPU_TILE_BYTES
+            limit = CPU_PLANE_BYTES if len(self.halo) == 2 else CPU_VOLUME_BYTES
             useful = self.tiling.largest(limit // bytes_per_pixel, at_least=self.halo)
             return useful if self.tiling.reached(useful) <= pixels else self.tiling.largest(pixels)
         return self.tiling.largest(min(pixels, INDEXED // self.network.values_per_pixel))
