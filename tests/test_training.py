@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import itertools
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -476,6 +478,24 @@ def test_training_brings_the_held_out_loss_down(noise: Noise, tiny: Build, train
 
 
 # Iterators that are closed, dropped, or left lying
+
+
+def test_a_script_may_end_with_an_open_iterator() -> None:
+    """Python closes it when torch no longer works: the process was aborted."""
+    script = """
+import numpy as np
+from napari_noise2self import api
+image = np.random.default_rng(0).normal(100, 10, (64, 64)).astype("f4")
+denoiser = api.Denoiser.for_image(image, axes="YX")
+events = api.train(denoiser, image, api.TrainingConfig(steps=20, width=4, depth=1))
+for progress in events:
+    if progress.step == 3:
+        break
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_closing_leaves_a_usable_denoiser(image: NDArray[np.float32], tiny: Build) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -92,7 +93,8 @@ def train(
         with explained(device, "use a smaller patch or width, or device='cpu'"):
             yield from loop.run()
     except GeneratorExit:
-        loop.rest(look=True)
+        if not sys.is_finalizing():  # torch no longer works then, and nobody is left to see it
+            loop.rest(look=True)
         raise
     except BaseException:
         loop.rest()
