@@ -70,7 +70,7 @@ def test_what_is_saved_is_loaded(model: Path) -> None:
         assert tensors[name].dtype == tensor.dtype
         assert torch.equal(tensors[name], tensor)
         assert tensors[name].device.type == "cpu"
-    added = {"format": "napari-noise2self", "format_version": 2, "package_version": __version__}
+    added = {"format": "napari-noise2self", "format_version": 3, "package_version": __version__}
     assert header == {**HEADER, **added}
     assert read_header(model) == header
     assert list(model.parent.iterdir()) == [model]
@@ -257,10 +257,10 @@ def test_safetensors_of_another_program(tmp_path: Path, read: Callable[[Path], A
 
 @READERS
 def test_a_newer_format_is_refused_by_name(model: Path, read: Callable[[Path], Any]) -> None:
-    rewritten(model, with_header(format_version=3, package_version="3.1"))
+    rewritten(model, with_header(format_version=4, package_version="3.1"))
     with pytest.raises(
         ModelFileError,
-        match=r"of format 3, saved by napari-noise2self 3.1; this version reads up to 2: upgrade",
+        match=r"of format 4, saved by napari-noise2self 3.1; this version reads up to 3: upgrade",
     ):
         read(model)
 
@@ -269,8 +269,8 @@ def test_a_newer_format_is_refused_by_name(model: Path, read: Callable[[Path], A
 def test_a_network_that_was_built_in_another_way_is_refused(
     model: Path, read: Callable[[Path], Any]
 ) -> None:
-    rewritten(model, with_header(format_version=1, package_version="0.0.1"))
-    with pytest.raises(ModelFileError, match=r"of format 1, .* 0.0.1, .*; train again"):
+    rewritten(model, with_header(format_version=2, package_version="0.0.1"))
+    with pytest.raises(ModelFileError, match=r"of format 2, .* 0.0.1, .*; train again"):
         read(model)
 
 

@@ -17,7 +17,7 @@ def test_without_a_past_there_are_defaults() -> None:
 def test_what_is_saved_is_loaded() -> None:
     remembered = Remembered(
         preset="best",
-        changes={"width": 16, "footprint": (1, 9), "time_limit": 60.0},
+        changes={"width": 24, "footprint": (1, 9), "time_limit": 60.0},
         output="j-invariant",
         denoise_after=False,
         folder="/somewhere",
@@ -25,7 +25,7 @@ def test_what_is_saved_is_loaded() -> None:
     )
     settings.save(remembered)
     assert settings.load() == remembered
-    expected = replace(TrainingConfig.preset("best"), width=16, footprint=(1, 9), time_limit=60.0)
+    expected = replace(TrainingConfig.preset("best"), width=24, footprint=(1, 9), time_limit=60.0)
     assert settings.load().config() == expected
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..core.config import TrainingConfig
 
-ROUGH_SECONDS_PER_STEP = 0.15
+ROUGH_SECONDS_PER_STEP = 0.1
 """For the default configuration on an office computer, until a training has been timed here."""
 
 

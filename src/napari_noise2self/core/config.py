@@ -120,11 +120,11 @@ class TrainingConfig:
     7
     """
 
-    steps: int = 250
+    steps: int = 400
     time_limit: float | None = None
     method: MethodName = "noise2self"
     network: NetworkName = "unet"
-    width: int = 32
+    width: int = 16
     depth: int = 3
     learning_rate: float = 1e-3
     patch_size: int = 96
@@ -254,7 +254,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 """What the fields of `TrainingConfig` that are words may say."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "fast": {"steps": 100},
+    "fast": {"steps": 150},
     "balanced": {},
     "best": {"steps": 2500},
 }

@@ -213,8 +213,8 @@ class UNet(nn.Module):
         Channels in, those of the image first; more than `channels` where
         neighbouring frames are seen. None for `channels`.
     width
-        Feature channels at full resolution; twice as many at all lower ones
-        (doubling at each level cost half as much again and gained nothing).
+        Feature channels at full resolution; twice as many at the next level, four
+        times at all lower ones.
     depth
         Number of times the resolution is halved.
 
@@ -229,7 +229,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         self.channels = channels
-        self.widths = widths = [width] + [2 * width] * depth
+        self.widths = widths = [width, 2 * width] + [4 * width] * (depth - 1)
         self.pools = [(1, 2, 2) if ndim == 3 and level == 0 else (2,) * ndim
                       for level in range(depth)]  # fmt: skip
         self.divisor = tuple(math.prod(axis) for axis in zip(*self.pools, strict=True))

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     import torch
 
 FORMAT = "napari-noise2self"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised when a file is written that earlier versions cannot use."""
-OLDEST_NETWORK = 2
-"""Oldest format whose networks are built as ours are: before, a U-Net's skips were concatenated."""
+OLDEST_NETWORK = 3
+"""Oldest format whose networks are built as ours are: a U-Net had a wider second level before."""
 
 KINDS = {
     "network": "a network, which api.Denoiser.load reads and the dock Denoise",
@@ -77,7 +77,7 @@ def write_model(
     >>> write_model(path, {"weight": torch.ones(3)}, {"axes": "YX"})
     >>> tensors, header = read_model(path)
     >>> tensors["weight"].sum().item(), header["axes"], header["format_version"]
-    (3.0, 'YX', 2)
+    (3.0, 'YX', 3)
     >>> folder.cleanup()
     """
     import torch
