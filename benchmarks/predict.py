@@ -3,8 +3,8 @@
     python benchmarks/predict.py --sizes 512,1024,2048 --peers careamics
     python benchmarks/predict.py --sizes 4096,8192,16384 --outputs single
 
-Rows: our default network, and one of the smallest width at which it has no
-fewer multiply-adds a pixel than CAREamics' ("same size"). Outputs: one pass,
+Rows: our default network, and one of the smallest width, a multiple of 8, at which
+it has no fewer multiply-adds a pixel than CAREamics' ("same size"). Outputs: one pass,
 "best" and the strict gather, as `predict` makes them. CAREamics predicts in
 tiles of 256 with its default overlap of 48, and whole with --whole.
 
@@ -183,8 +183,8 @@ def peak_rate(dtype: torch.dtype, device: torch.device, size: int) -> float:
 
 
 def same_width(target: float) -> int:
-    """Return the smallest width at which our network costs at least `target` a pixel."""
-    return next(width for width in range(4, 513, 2) if our_multiply_adds(width) >= target)
+    """Return the least width, a multiple of 8, at which ours costs at least `target` a pixel."""
+    return next(width for width in range(8, 513, 8) if our_multiply_adds(width) >= target)
 
 
 class Bench:
