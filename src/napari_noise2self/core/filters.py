@@ -6,10 +6,22 @@ of some ten shifted copies is 3 to 15 times as fast on a CPU.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor
+
+
+def gaussian_weights(sigma: float, reach: int) -> tuple[float, ...]:
+    """Return the weights of a Gaussian over `reach` pixels on each side; the centre's is 1.
+
+    Examples
+    --------
+    >>> [round(weight, 3) for weight in gaussian_weights(1.0, 2)]
+    [0.135, 0.607, 1.0, 0.607, 0.135]
+    """
+    return tuple(math.exp(-0.5 * (c / sigma) ** 2) for c in range(-reach, reach + 1))
 
 
 def weighted_sum(x: Tensor, weights: Sequence[float], axis: int) -> Tensor:

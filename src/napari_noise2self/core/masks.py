@@ -12,13 +12,12 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from .errors import ConfigError
-from .filters import weighted_sum_zeros
+from .filters import gaussian_weights, weighted_sum_zeros
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,6 @@ class Grid:
         return targets, hidden
 
 
-@lru_cache(maxsize=32)
 def donut_weights(width: int) -> tuple[float, ...]:
     """Return the Gaussian weights that reach past the rim of a hole of this width, along one axis.
 
@@ -102,8 +100,7 @@ def donut_weights(width: int) -> tuple[float, ...]:
     of that. Less would not do: in a corner of the image, where the holes are cut
     off, the nearest visible pixel can lie on the far side of the hole.
     """
-    sigma = max(1.0, width / 3)
-    return tuple(math.exp(-0.5 * (c / sigma) ** 2) for c in range(-width, width + 1))
+    return gaussian_weights(max(1.0, width / 3), width)
 
 
 def donut_fill(x: Tensor, hidden: Tensor, footprint: tuple[int, ...]) -> Tensor:

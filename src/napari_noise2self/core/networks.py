@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .filters import weighted_sum
+from .filters import gaussian_weights, weighted_sum
 
 BORDER = 8
 """Pixels, rounded up to the divisor, by which an image is continued on each side."""
@@ -135,7 +135,7 @@ def _by_strips(like: Tensor, channels: int, block: Callable[[int, int], Tensor])
     """
     rows = like.shape[-2]
     per_row = like.numel() // like.shape[1] // rows * channels * like.itemsize
-    height = max(8 * _Block.reach, STRIP_BYTES // per_row)
+    height = max(8 * _Block.reach, STRIP_BYTES // per_row)  # the reach is computed twice
     if height >= rows or like.device.type != "cpu" or torch.is_grad_enabled():
         return block(0, rows)
     output = None
@@ -164,9 +164,8 @@ class Smooth(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.radius = int(3 * self.sigma + 0.5)
-        places = range(-self.radius, self.radius + 1)
-        line = [math.exp(-0.5 * (c / self.sigma) ** 2) for c in places]
-        self.weights = [w / sum(line) for w in line]
+        line = gaussian_weights(self.sigma, self.radius)
+        self.weights = [weight / sum(line) for weight in line]
 
     def forward(self, x: Tensor) -> Tensor:
         """Smooth (N, C, *spatial) in float32."""

@@ -32,7 +32,7 @@ from .tiling import Tile, Tiling
 MEMORY_SHARE = 0.25
 """Share of the free memory that a tile may take."""
 CPU_PLANE_BYTES = 3 * 2**28
-"""And no more than this on a CPU: 1024 x 1024 pixels of the default network in float32, of which
+"""And no more than this on a CPU: 1024 x 2048 pixels of the default network in float32, of which
 the halo is little. Between two passes of a tile nobody can cancel."""
 CPU_VOLUME_BYTES = 3 * 2**26
 """The same for volumes, whose pixels take three times as long."""
