@@ -10,6 +10,7 @@ import doctest
 import importlib
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,13 +35,11 @@ MODULES = [
 ]
 
 
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sit down in a folder with the images that the pages speak of, and with quick presets."""
-    tiny = {"steps": 2, "width": 4, "depth": 1, "patch_size": 32, "pixels_per_step": 2048}
-    monkeypatch.setattr(config, "PRESETS", dict.fromkeys(config.PRESETS, tiny))
-    monkeypatch.chdir(tmp_path)
-    Path("plate").mkdir()
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Draw the images that the pages speak of."""
+    folder = tmp_path_factory.mktemp("images")
+    (folder / "plate").mkdir()
     scene = samples.cells(size=64)
     for path, sample in {
         "cells.tif": samples.cells(size=64),
@@ -51,9 +50,19 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "plate/A1.tif": samples.cells(size=48, seed=3),
         "plate/A2.tif": samples.cells(size=48, seed=4),
     }.items():
-        api.write_image(path, sample.noisy)
+        api.write_image(folder / path, sample.noisy)
     again = np.random.default_rng(0).poisson(scene.truth.data).astype(np.uint16)
-    api.write_image("second.tif", replace(scene.noisy, data=again))
+    api.write_image(folder / "second.tif", replace(scene.noisy, data=again))
+    return folder
+
+
+@pytest.fixture
+def desk(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sit down in a folder with copies of these images, and with quick presets."""
+    tiny = {"steps": 2, "width": 4, "depth": 1, "patch_size": 32, "pixels_per_step": 2048}
+    monkeypatch.setattr(config, "PRESETS", dict.fromkeys(config.PRESETS, tiny))
+    shutil.copytree(images, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
 
 
 @dataclass(frozen=True)

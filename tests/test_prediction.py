@@ -228,7 +228,7 @@ def test_an_empty_margin_is_the_same_in_pieces(random_denoiser: Random, noise: N
     denoiser = random_denoiser(network="dncnn", depth=1)  # looks less far than the empty window
     image = noise(64, 100)
     image[:, :50] = 0
-    assert_same(denoiser.predict(image, tile=(64, 100)), denoiser.predict(image, tile=(8, 8)))
+    assert_same(denoiser.predict(image, tile=(64, 100)), denoiser.predict(image, tile=(16, 16)))
 
 
 def test_a_dark_image_of_few_photons_is_not_taken_for_empty(random_denoiser: Random) -> None:
