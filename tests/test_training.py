@@ -22,6 +22,7 @@ from torch import Tensor
 
 from napari_noise2self import api
 from napari_noise2self.core import methods, training
+from napari_noise2self.core.looks import Look
 from napari_noise2self.core.normalization import Normalization
 from napari_noise2self.core.optimizer import AdamW, Muon
 from napari_noise2self.core.patches import Crops, HeldOut
@@ -73,7 +74,8 @@ def test_one_event_a_step_with_the_line_to_beat_first(
     looks = [(e.step, e.validation_loss) for e in events if e.validation_loss is not None]
     for event in events:
         seen = [look for look in looks if look[0] <= event.step]
-        assert event.best_step == min(seen, key=lambda look: look[1])[0]
+        lowest = min(seen, key=lambda look: look[1])[0]
+        assert event.best_step in [step for step, _ in seen if step >= lowest]
 
 
 def test_the_reported_loss_is_the_mean_since_the_last_report(
@@ -108,7 +110,7 @@ def test_the_record_tells_how_the_model_came_to_be(
     assert record.curve == tuple(
         (e.step, e.validation_loss) for e in events if e.validation_loss is not None
     )
-    assert record.validation_loss == min(loss for _, loss in record.curve)
+    assert record.validation_loss == dict(record.curve)[record.best_step]
     assert record.baseline_loss == events[0].baseline_loss
     assert 0 < record.seconds <= events[-1].seconds + 1
 
@@ -126,13 +128,14 @@ def test_the_held_out_pixels_are_never_a_target_and_validation_sees_them_alone(
     learned: set[int] = set()
     looked_at: set[int] = set()
 
-    def noting(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    def noting(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         numbers = denoiser.normalization.invert(target)[mask].round().int().tolist()
         (learned if torch.is_grad_enabled() else looked_at).update(numbers)
-        return masked_mse(prediction, target, mask)
+        return masked_errors(prediction, target, mask)
 
-    masked_mse = methods.masked_mse
-    monkeypatch.setattr(methods, "masked_mse", noting)
+    masked_errors = methods.masked_errors
+    for module in (methods, training):  # the steps', and the looks'
+        monkeypatch.setattr(module, "masked_errors", noting)
     train(denoiser, image)
     grid = denoiser.method.grid
     y, x = HeldOut.seeded(grid, (32, 32), config.seed).offset
@@ -358,9 +361,47 @@ def test_each_event_shows_the_averaged_weights(image: NDArray[np.float32], tiny:
 # The best weights
 
 
+def test_a_look_is_worse_by_more_than_one_standard_error() -> None:
+    """Of paired differences of crops, each by the pixels that count in it."""
+    rng = np.random.default_rng(0)
+    counts = tuple(rng.integers(500, 1500, 12).tolist())
+    before = Look(tuple((2.0 * np.array(counts)).tolist()), counts)
+    scatter = rng.normal(0, 20, 12)
+    scatter -= scatter.mean()
+    error = math.sqrt(12 / 11 * (scatter**2).sum())  # of the sum; nothing to weigh: the mean is 0
+    for errors, worse in ((0.9, False), (1.1, True), (-3.0, False)):
+        more = errors * error * np.array(counts) / sum(counts)
+        after = Look(tuple((np.array(before.errors) + scatter + more).tolist()), counts)
+        assert after.loss == pytest.approx(2 + errors * error / sum(counts))
+        assert after.worse_than(before) == worse
+    assert not before.worse_than(before)
+
+
+def test_weights_that_are_worse_by_chance_only_are_kept(
+    image: NDArray[np.float32], tiny: Build, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crops = iter([(4.0, 4.0, 4.0), (2.0, 2.0, 2.0), (1.0, 2.0, 3.3), (2.2, 2.3, 2.4)])
+    monkeypatch.setattr(training.Loop, "_validate", lambda self: Look(next(crops), (1, 1, 1)))
+    denoiser = made(image, tiny(steps=12))
+    train(denoiser, image)
+    assert denoiser.record.best_step == 8, "the loss at 4 is lower by chance, that at 12 is higher"
+    assert denoiser.record.validation_loss == pytest.approx(2.1)
+
+
+def test_what_is_worse_by_chance_only_does_not_add_up(
+    image: NDArray[np.float32], tiny: Build, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is compared with the lowest of all, not with the one before."""
+    crops = iter([(2.0, 2.0), (1.9, 2.3), (2.1, 2.2), (2.2, 2.1)])
+    monkeypatch.setattr(training.Loop, "_validate", lambda self: Look(next(crops), (1, 1)))
+    denoiser = made(image, tiny(steps=12))
+    train(denoiser, image)
+    assert denoiser.record.best_step == 4
+
+
 def looks(monkeypatch: pytest.MonkeyPatch, values: Iterator[float]) -> None:
-    """Let the looks at the held-out pixels find these losses."""
-    monkeypatch.setattr(training.Loop, "_validate", lambda self: next(values))
+    """Let the looks at the held-out pixels, all in one crop, find these losses."""
+    monkeypatch.setattr(training.Loop, "_validate", lambda self: Look((next(values),), (1,)))
 
 
 def test_the_best_weights_are_restored(
@@ -401,8 +442,8 @@ def test_a_plateau_ends_it_and_asking_again_goes_on(
 ) -> None:
     looks(monkeypatch, itertools.chain([1.0, 0.5], itertools.repeat(0.5)))
     denoiser = made(image, tiny(steps=100, validate_every=2, patience=3))
-    assert train(denoiser, image)[-1].step == 8  # the best at 2, and three looks after it
-    assert denoiser.record.best_step == 2
+    assert train(denoiser, image)[-1].step == 8  # the lowest at 2, and three looks after it
+    assert denoiser.record.best_step == 8  # no worse
     assert train(denoiser, image)[-1].step == 14
 
 

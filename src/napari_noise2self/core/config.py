@@ -283,7 +283,8 @@ class Progress:
         Loss on the held-out pixels with the averaged weights; None between two
         looks.
     best_step
-        Step of the lowest validation loss so far; None before the first look.
+        Step of the weights that would be kept now: the latest whose validation
+        loss is the lowest so far, or higher by chance only; None before the first look.
     baseline_loss
         Loss of the donut average on the same held-out pixels: the line that a
         network must pass to be worth having.

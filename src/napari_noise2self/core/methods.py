@@ -87,8 +87,10 @@ class Method(ABC):
         return loss, loss
 
     @abstractmethod
-    def loss(self, network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-        """Return the loss of a batch, a scalar that stays on the device.
+    def compared(
+        self, network: Callable[[Tensor], Tensor], batch: Batch
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the network's prediction, what it should be, and where they are compared.
 
         Parameters
         ----------
@@ -96,7 +98,16 @@ class Method(ABC):
             Maps crops like `batch.noisy` to (N, C, *spatial).
         batch
             Crops, their targets if the method has some, and what counts of them.
+
+        Returns
+        -------
+        tuple of Tensor
+            Two of shape (N, C, *spatial), and a boolean mask (N, 1, *spatial).
         """
+
+    def loss(self, network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
+        """Return the mean squared error of a batch, a scalar that stays on the device."""
+        return masked_mse(*self.compared(network, batch))
 
     @abstractmethod
     def passes(self, output: Output) -> Sequence[Pass]:
@@ -143,10 +154,12 @@ class Noise2Self(Method):
         hidden = masked_mse(outputs[:count], self.own(masked.noisy), targets & masked.counted)
         return hidden + SEEN * masked_mse(outputs[count:], second, seen.counted), hidden
 
-    def loss(self, network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-        """Mean squared error on J, all channels of a hidden pixel hidden together."""
+    def compared(
+        self, network: Callable[[Tensor], Tensor], batch: Batch
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Compare on J, all channels of a hidden pixel hidden together."""
         targets, filled = self.hide(batch.noisy, batch.offsets)
-        return masked_mse(network(filled), self.own(batch.noisy), targets & batch.counted)
+        return network(filled), self.own(batch.noisy), targets & batch.counted
 
     def split_errors(
         self, network: Callable[[Tensor], Tensor], noisy: Tensor, generator: torch.Generator
@@ -232,10 +245,12 @@ class Noise2Noise(Method):
     takes_target: ClassVar[bool] = True
     both_ways: ClassVar[bool] = True
 
-    def loss(self, network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
-        """Mean squared error against the target; nothing is hidden."""
+    def compared(
+        self, network: Callable[[Tensor], Tensor], batch: Batch
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Compare with the target; nothing is hidden."""
         assert batch.target is not None
-        return masked_mse(network(batch.noisy), batch.target, batch.counted)
+        return network(batch.noisy), batch.target, batch.counted
 
     def passes(self, output: Output) -> Sequence[Pass]:
         """Take the image as it is, and mirrored."""
@@ -268,10 +283,16 @@ def _as_it_is(grid: Grid) -> list[Pass]:
 
 def masked_mse(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Mean squared error over the pixels of `mask` (N, 1, *spatial) and all channels."""
-    weight = mask.to(prediction.dtype)
-    error = ((prediction - target) ** 2 * weight).sum()
+    errors, counts = masked_errors(prediction, target, mask)
     # A batch of small crops can hold no counted pixel at all; its loss is then zero.
-    return error / (weight.sum() * prediction.shape[1]).clamp_min(1.0)
+    return errors.sum() / counts.sum().clamp_min(1.0)
+
+
+def masked_errors(prediction: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return, for each crop, the sum of the squared errors in `mask` and how many they are."""
+    weight = mask.to(prediction.dtype)
+    errors = ((prediction - target) ** 2 * weight).flatten(1).sum(1)
+    return errors, weight.flatten(1).sum(1) * prediction.shape[1]
 
 
 METHODS: Mapping[str, type[Method]] = {

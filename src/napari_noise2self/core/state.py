@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .devices import describe_device
+from .looks import Look
 from .model import Model, TrainingRecord
 from .optimizer import Optimizer
 
@@ -29,9 +30,10 @@ class TrainingState:
     best: list[Tensor]
     best_loss: float = math.inf
     best_step: int = 0
+    lowest: Look | None = None  # the look with the lowest loss, at these weights or earlier ones
     baseline_loss: float = math.nan
     step: int = 0
-    stale: int = 0  # looks at the held-out pixels since the best
+    stale: int = 0  # looks at the held-out pixels since the lowest
     curve: tuple[tuple[int, float], ...] = ()  # (step, validation loss)
     seconds: float = 0.0
     loop: Loop | None = None  # the call of `train` that is under way

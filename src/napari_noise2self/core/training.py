@@ -17,8 +17,9 @@ from .batch import Batch
 from .config import Progress, TrainingConfig
 from .devices import autocast, compute_dtype, explained, keep_freed_memory, resolve_device
 from .errors import ConfigError, ModelMismatchError
+from .looks import Look
 from .masks import Grid, donut_fill
-from .methods import METHODS, Noise2Self, masked_mse, with_recorruption
+from .methods import METHODS, Noise2Self, masked_errors, with_recorruption
 from .model import Model, check_footprint
 from .networks import continued
 from .pairs import check_pair
@@ -42,7 +43,8 @@ def train(
 
     A plain generator: break out of the loop to stop, call it again to go on.
     At every event the model is at rest and predicts with the weights averaged
-    so far; when the iterator ends or is closed, it holds the best of them.
+    so far; when the iterator ends or is closed, it holds the best of them: the
+    latest that no earlier ones beat on the held-out pixels by more than chance.
 
     Parameters
     ----------
@@ -190,6 +192,7 @@ class Loop:
         if not math.isclose(baseline, self.state.baseline_loss, rel_tol=1e-4):
             # The first call, or other held-out pixels, which make an earlier best meaningless.
             self.state.baseline_loss, self.state.best_loss = baseline, math.inf
+            self.state.lowest = None
             yield self._progress(validation_loss=self._look(), notice=self._too_long())
         total = torch.zeros((), device=self.device)
         pending = 0
@@ -319,14 +322,14 @@ class Loop:
     @torch.no_grad()
     def _baseline(self) -> float:
         """Take the donut average's loss on the held-out pixels, the line to beat."""
-        losses = []
+        seen = []
         for batch in self.windows:
             _, hidden = self.grid.masks(batch.noisy.shape[2:], batch.offsets)
             own = self.model.method.own(batch.noisy)
             average = donut_fill(own, hidden, self.grid.footprint)
             wanted = own if batch.target is None else batch.target
-            losses.append(masked_mse(average, wanted, batch.counted))
-        return self._mean(losses)
+            seen.append(masked_errors(average, wanted, batch.counted))
+        return self._gathered(seen).loss
 
     def _predict(self, x: Tensor) -> Tensor:
         """Apply the averaged weights as a prediction does: the border is continued."""
@@ -334,28 +337,37 @@ class Loop:
         return continued(network, x)
 
     @torch.no_grad()
-    def _validate(self) -> float:
-        """Take the averaged weights' loss on the held-out pixels."""
+    def _validate(self) -> Look:
+        """Look at the held-out pixels with the averaged weights."""
         with autocast(self.device, self.dtype):
-            losses = [self.model.method.loss(self._predict, batch) for batch in self.windows]
-        return self._mean(losses)
+            compared = [self.model.method.compared(self._predict, batch) for batch in self.windows]
+        return self._gathered([masked_errors(*each) for each in compared])
 
-    def _mean(self, losses: list[Tensor]) -> float:
-        """Average over the held-out pixels; batches hold different numbers of them."""
-        counts = torch.stack([batch.counted.sum() for batch in self.windows])
-        return float((torch.stack(losses) * counts).sum() / counts.sum())
+    def _gathered(self, seen: list[tuple[Tensor, Tensor]]) -> Look:
+        """Lay the crops of all batches behind each other; one wait for the device."""
+        both = torch.cat([torch.stack(each) for each in seen], dim=1)
+        errors, counts = both.tolist()
+        return Look(tuple(errors), tuple(counts))
 
     def _look(self) -> float:
-        """Validate, and keep the averaged weights if they are the best so far."""
+        """Validate, and keep the averaged weights if none before them are better."""
         state = self.state
-        loss = self._validate()
-        state.stale = 0 if loss < state.best_loss * (1 - IMPROVEMENT) else state.stale + 1
-        if loss < state.best_loss:
-            state.best_loss, state.best_step = loss, state.step
+        look = self._validate()
+        lowest = math.inf if state.lowest is None else state.lowest.loss
+        state.stale = 0 if look.loss < lowest * (1 - IMPROVEMENT) else state.stale + 1
+        if not self._worse(look):
+            state.best_loss, state.best_step = look.loss, state.step
             state.best = snapshot(self.model.network)
-        state.curve = (*state.curve, (state.step, loss))
+        if look.loss < lowest:
+            state.lowest = look
+        state.curve = (*state.curve, (state.step, look.loss))
         self._record(state.best_step, state.best_loss)
-        return loss
+        return look.loss
+
+    def _worse(self, look: Look) -> bool:
+        """Whether the lowest look so far is better by more than chance; a broken one is worse."""
+        lowest = self.state.lowest
+        return not math.isfinite(look.loss) or (lowest is not None and look.worse_than(lowest))
 
     def rest(self, *, look: bool = False) -> None:
         """Give the model the best weights; the averaged ones wait for the training to go on.
@@ -372,9 +384,9 @@ class Loop:
         state.average = snapshot(network)
         looked = state.curve and state.curve[-1][0] == state.step
         if look and self.windows and not looked:
-            loss = self._validate()
-            if loss < state.best_loss:
-                self._record(state.step, loss)
+            last = self._validate()
+            if not self._worse(last):
+                self._record(state.step, last.loss)
                 return
         restore(network, state.best)
 
