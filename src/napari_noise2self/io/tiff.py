@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import dask.array as da
 import numpy as np
@@ -25,6 +24,7 @@ from .lazy import LAZY_BYTES, as_dask
 from .letters import OTHER, UNNAMED, Found
 from .pictures import without_constant_alpha
 from .tiff_scale import Sizes, imagej_metadata, ome_metadata, read_sizes
+from .tiff_sets import open_set
 
 CLASSIC_BYTES = 2**32 - 2**25
 """From this size on a file is written as BigTIFF: classic offsets have 32 bits."""
@@ -56,7 +56,7 @@ def read_tiff(path: Path) -> Found:
         If data are missing from the file, or files from the set.
     """
     with _complaints() as complaints, ExitStack() as opened:
-        tiff = opened.enter_context(_open(path))
+        tiff = opened.enter_context(open_set(path))
         if not tiff.series:
             raise ImageFileError(f"{path} is a TIFF file without an image; export it again")
         series = tiff.series[0]
@@ -76,30 +76,6 @@ def read_tiff(path: Path) -> Found:
             raise _truncated(path, complaint)
         _log.warning("%s: %s", path, complaint)
     return found
-
-
-def _open(path: Path) -> tifffile.TiffFile:
-    """Open a TIFF file together with its OME metadata, which another file may hold."""
-    if path.suffix.lower() == ".ome":
-        xml = path.read_text(encoding="utf-8")
-        part = ElementTree.fromstring(xml).find("{*}Image/{*}Pixels/{*}TiffData/{*}UUID")
-        if part is None:
-            raise ImageFileError(f"{path} names no TIFF file; open the TIFF file itself")
-        return tifffile.TiffFile(path.parent / Path(part.get("FileName", "")).name, omexml=xml)
-    tiff = tifffile.TiffFile(path)
-    if not (tiff.is_ome and tiff.ome_metadata):
-        return tiff
-    link = ElementTree.fromstring(tiff.ome_metadata).find("{*}BinaryOnly")
-    if link is None:
-        return tiff
-    tiff.close()
-    master = path.parent / Path(link.get("MetadataFile", "")).name
-    if master == path or not master.is_file():
-        raise ImageFileError(
-            f"{path} is one file of a set described in {master.name}, which is not beside it; "
-            "put the whole set into one folder"
-        )
-    return _open(master)
 
 
 @contextmanager
