@@ -32,6 +32,8 @@ REAL = sorted(
     if file.suffix in (".tif", ".tiff", ".ome")
 )
 
+SCHEMA = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
+
 
 def noise(*shape: int, dtype: str = "uint16") -> NDArray[Any]:
     return np.random.default_rng(0).integers(0, 200, shape).astype(dtype)
@@ -169,21 +171,23 @@ def multi_file_ome(folder: Path, *, companion: bool) -> NDArray[Any]:
         f'<UUID FileName="z{z}.ome.tif">{uuid}</UUID></TiffData>'
         for z, uuid in enumerate(uuids)
     )
-    schema = 'xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"'
     full = (
-        f'<OME {schema} UUID="{{}}"><Image ID="Image:0"><Pixels ID="Pixels:0" Type="uint16" '
+        f'<OME {SCHEMA} UUID="{{}}"><Image ID="Image:0"><Pixels ID="Pixels:0" Type="uint16" '
         'DimensionOrder="XYZCT" SizeX="15" SizeY="16" SizeZ="3" SizeC="1" SizeT="1" '
         'PhysicalSizeZ="2" PhysicalSizeZUnit="µm">'
         f'<Channel ID="Channel:0:0" SamplesPerPixel="1"/>{data}</Pixels></Image></OME>'
     )
     link = (
-        f'<OME {schema} UUID="{{}}"><BinaryOnly MetadataFile="set.companion.ome" UUID="x"/></OME>'
+        f'<OME {SCHEMA} UUID="{{}}"><BinaryOnly MetadataFile="set.companion.ome" UUID="x"/></OME>'
     )
     for z, uuid in enumerate(uuids):
+        xml = (link if companion else full).format(uuid)
+        # by their places alone, the pixels of the next file go on where those of the last end
+        xml = xml.replace("</OME>", " " * z * pixels[z].nbytes + "</OME>")
         tifffile.imwrite(
             folder / f"z{z}.ome.tif",
             pixels[z],
-            description=(link if companion else full).format(uuid).encode(),
+            description=xml.encode(),
             metadata=None,
         )
     if companion:
@@ -219,6 +223,83 @@ def test_a_set_that_lacks_its_companion_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set.companion.ome").unlink()
     with pytest.raises(ImageFileError, match=r"described in set.companion.ome, .*one folder"):
         read_image(tmp_path / "z0.ome.tif")
+
+
+def positions(folder: Path, *, how: str, frames: int = 3) -> dict[str, NDArray[Any]]:
+    """Two movies, one a file, described in both files, in the first, or beside them."""
+    pixels = {"Pos0.ome.tif": noise(frames, 16, 15), "Pos1.ome.tif": noise(frames, 16, 15) + 200}
+    uuids = {name: f"urn:uuid:00000000-0000-0000-0000-00000000000{name[3]}" for name in pixels}
+    images = "".join(
+        f'<Image ID="Image:{i}"><Pixels ID="Pixels:{i}" Type="uint16" DimensionOrder="XYZCT" '
+        f'SizeX="15" SizeY="16" SizeZ="1" SizeC="1" SizeT="{frames}" PhysicalSizeX="{i + 1}">'
+        f'<Channel ID="Channel:{i}:0" SamplesPerPixel="1"/><TiffData IFD="0" PlaneCount="{frames}">'
+        f'<UUID FileName="{name}">{uuid}</UUID></TiffData></Pixels></Image>'
+        for i, (name, uuid) in enumerate(uuids.items())
+    )
+    master = "Pos0.ome.tif" if how == "by the first" else "set.companion.ome"
+    link = f'<BinaryOnly MetadataFile="{master}" UUID="urn:uuid:x"/>'
+    for i, (name, uuid) in enumerate(uuids.items()):
+        linked = how == "by a companion" or (how == "by the first" and i)
+        space = " " * 1000 * i  # so that the pixels of the two lie at different places
+        xml = f'<OME {SCHEMA} UUID="{uuid}">{link if linked else images}{space}</OME>'
+        tifffile.imwrite(
+            folder / name,
+            pixels[name],
+            photometric="minisblack",
+            description=xml.encode(),
+            metadata=None,
+        )
+    if how == "by a companion":
+        xml = f'<OME {SCHEMA} UUID="urn:uuid:x">{images}</OME>'
+        (folder / master).write_text(xml, encoding="utf-8")
+    return pixels
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize("how", ["by all", "by the first", "by a companion"])
+def test_of_several_images_that_of_the_named_file_is_read(
+    tmp_path: Path,
+    how: str,
+    frames: int,
+    lazy: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(tiff_module, "LAZY_BYTES", 1 if lazy else LAZY_BYTES)
+    for size, (name, pixels) in enumerate(
+        positions(tmp_path, how=how, frames=frames).items(), start=1
+    ):
+        image = read_image(tmp_path / name)
+        assert image.axes == ("TYX" if frames > 1 else "YX")
+        np.testing.assert_array_equal(np.asarray(image.data).reshape(pixels.shape), pixels)
+        assert sizes(image)["X"] == (size, "micrometer")
+        assert isinstance(image.data, np.memmap) is lazy
+    assert not caplog.records
+
+
+def test_a_companion_of_several_images_stands_for_the_first(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pixels = positions(tmp_path, how="by a companion")["Pos0.ome.tif"]
+    image = read_image(tmp_path / "set.companion.ome")
+    np.testing.assert_array_equal(image.data, pixels)
+    assert "holds 2 images; the first is read" in caplog.text
+
+
+def test_a_file_of_a_set_whose_first_one_is_missing(tmp_path: Path) -> None:
+    pixels = positions(tmp_path, how="by all")["Pos1.ome.tif"]
+    (tmp_path / "Pos0.ome.tif").unlink()
+    image = read_image(tmp_path / "Pos1.ome.tif")
+    np.testing.assert_array_equal(image.data, pixels)
+    assert sizes(image)["X"] == (2.0, "micrometer")
+
+
+def test_a_file_that_its_metadata_do_not_mention_is_refused(tmp_path: Path) -> None:
+    positions(tmp_path, how="by a companion")
+    (tmp_path / "Pos1.ome.tif").rename(tmp_path / "cells.ome.tif")
+    with pytest.raises(ImageFileError, match=r"not among the files .* give it back the name"):
+        read_image(tmp_path / "cells.ome.tif")
 
 
 # Plain TIFF

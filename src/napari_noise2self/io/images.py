@@ -53,7 +53,8 @@ def read_image(path: str | os.PathLike[str], *, axes: str | None = None) -> Imag
     TIFF (ImageJ, OME also over several files, plain; any compression), OME-Zarr
     and plain zarr, NumPy's ``.npy`` and ``.npz``, PNG and JPEG are read. Zarr,
     and TIFF and ``.npy`` from 512 MiB on, are not loaded: their data are a dask
-    array or a memory map.
+    array or a memory map. Of the images of a set of TIFF files the one is read
+    that has pixels in the file named; of several in one file, the first.
 
     Axes of length 1 other than Y and X are dropped. Colour becomes the axis C;
     a constant alpha channel is left out. A resolution that speaks of a printer

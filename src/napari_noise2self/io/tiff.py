@@ -24,7 +24,7 @@ from .lazy import LAZY_BYTES, as_dask
 from .letters import OTHER, UNNAMED, Found
 from .pictures import without_constant_alpha
 from .tiff_scale import Sizes, imagej_metadata, ome_metadata, read_sizes
-from .tiff_sets import open_set
+from .tiff_sets import images_in, open_set
 
 CLASSIC_BYTES = 2**32 - 2**25
 """From this size on a file is written as BigTIFF: classic offsets have 32 bits."""
@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 
 def read_tiff(path: Path) -> Found:
-    """Read the first image of a TIFF file or of a multi-file OME-TIFF.
+    """Read the first image that has pixels in a TIFF file, all of it if other files hold the rest.
 
     From `LAZY_BYTES` on, an uncompressed image becomes a memory map and any
     other a dask array: both read what is asked of them, when it is asked.
@@ -57,12 +57,13 @@ def read_tiff(path: Path) -> Found:
     """
     with _complaints() as complaints, ExitStack() as opened:
         tiff = opened.enter_context(open_set(path))
-        if not tiff.series:
+        images = images_in(tiff, path)
+        if not images:
             raise ImageFileError(f"{path} is a TIFF file without an image; export it again")
-        series = tiff.series[0]
+        series = images[0]
         _check_whole(path, series)
-        if len(tiff.series) > 1:
-            _log.warning("%s holds %d images; the first is read", path, len(tiff.series))
+        if len(images) > 1:
+            _log.warning("%s holds %d images; the first is read", path, len(images))
         if int(series.keyframe.compression) in _LOSSY:
             _log.warning(
                 "%s is compressed with loss, which changes the noise; denoise the original", path
@@ -125,14 +126,19 @@ def _check_whole(path: Path, series: tifffile.TiffPageSeries) -> None:
 def _pixels(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Any:
     """Return the pixels with every dimension, lazily where there are many."""
     shape = series.get_shape(squeeze=False)
-    if series.nbytes < LAZY_BYTES:
-        return series.asarray().reshape(shape)
-    if series.dataoffset is not None and series.dtype is not None:
-        dtype = series.dtype.newbyteorder(tiff.byteorder)
-        return np.memmap(
-            tiff.filehandle.path, dtype=dtype, mode="r", offset=series.dataoffset, shape=shape
-        )
     page = series.keyframe
+    owner = page.parent  # of a set, perhaps another file than the one that describes it
+    if series.nbytes < LAZY_BYTES:
+        if owner is tiff:
+            return series.asarray().reshape(shape)
+        with owner.filehandle as file:
+            file.open()
+            return owner.asarray(series=series).reshape(shape)
+    if series.dataoffset is not None and series.dtype is not None:
+        dtype = series.dtype.newbyteorder(owner.byteorder)
+        return np.memmap(
+            owner.filehandle.path, dtype=dtype, mode="r", offset=series.dataoffset, shape=shape
+        )
     # many small strips make a slow graph, a huge page a slow read
     mode = "strile" if page.is_tiled or page.nbytes > 2**27 else "page"
     array = zarr.open_array(series.aszarr(level=0, chunkmode=mode), mode="r")

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import tifffile
 
+from .tiff_sets import ome_image
 from .units import PIXEL, SYMBOLS, canonical
 
 Sizes = dict[str, tuple[float, str]]
@@ -26,7 +27,8 @@ _MICROMETERS = {"inch": 25_400.0, "centimeter": 10_000.0}
 def read_sizes(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Sizes:
     """Return the pixel sizes of `series` as its dialect has them."""
     if series.kind == "ome" and tiff.ome_metadata:
-        return ome_sizes(tiff.ome_metadata)
+        image = ome_image(tiff, series)
+        return {} if image is None else ome_sizes(image)
     resolution = _resolution(series.keyframe)
     if series.kind == "imagej" and tiff.imagej_metadata:
         return imagej_sizes(tiff.imagej_metadata, resolution)
@@ -85,9 +87,9 @@ def _positive(value: Any) -> float | None:
     return number if number > 0 and math.isfinite(number) else None
 
 
-def ome_sizes(xml: str) -> Sizes:
-    """Read the sizes of the first image of an OME-XML block."""
-    pixels = ElementTree.fromstring(xml).find("{*}Image/{*}Pixels")
+def ome_sizes(image: ElementTree.Element) -> Sizes:
+    """Read the sizes of an Image of an OME-XML block."""
+    pixels = image.find("{*}Pixels")
     sizes: Sizes = {}
     if pixels is None:
         return sizes
