@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
-from ._terminal import options, work
+from ._terminal import options, targets, work
 from ._terminal.exits import EPILOG, FAILED, complain, in_options, report, verb
 from ._terminal.progress import in_words, terminal
 from .core.config import FAMILY
@@ -103,7 +103,7 @@ def demo(
     names = ("noisy.tif", "denoised.tif", "demo.safetensors", "comparison.png")
     noisy_file, denoised_file, model_file, figure_file = (output / name for name in names)
     with terminal(quiet=quiet) as screen:
-        work.make_folder(output)
+        targets.make_folder(output)
         from . import api
         from .figures import comparison, psnr
         from .io.files import replacing
@@ -291,12 +291,12 @@ def denoise(
         )
     results: list[dict[str, Any]] = []
     with terminal(quiet=quiet) as screen:
-        targets = work.targets(images, output)
+        places = targets.of_images(images, output)
         from . import api
         from .io.images import check_writable
 
         loaded = None if model is None else work.load(model)
-        for image, written in zip(images, targets, strict=True):
+        for image, written in zip(images, places, strict=True):
             facts: dict[str, Any] = {"image": str(image), "output": str(written)}
             results.append(facts)
             started = time.perf_counter()
@@ -304,7 +304,7 @@ def denoise(
                 picture = work.read(image, axes, fill_nan, screen, loaded)
                 pixels = picture.data.dtype if dtype == "same" else dtype
                 check_writable(written, dtype=pixels)
-                kept = written.with_name(f"{work.stem(image)}_interrupted.safetensors")
+                kept = written.with_name(f"{targets.stem(image)}_interrupted.safetensors")
                 second = None if target is None else work.read(target, axes, fill_nan, screen)
                 denoiser = loaded or work.trained(picture, config, screen, kept, second)
                 clean = work.denoised(
@@ -376,7 +376,7 @@ def calibrate(
     """
     hole = None if footprint is None else options.sizes(footprint)
     with terminal(quiet=quiet) as screen:
-        target = None if output is None else work.targets([image], output)[0]
+        target = None if output is None else targets.of_images([image], output)[0]
         from . import api
         from .io.models import check_model_target
 
