@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import typer.main
@@ -204,6 +205,22 @@ def test_demo_shows_its_gain(
     assert re.search(r"noisy +\d\d\.\d\d dB\ndenoised +\d\d\.\d\d dB", capsys.readouterr().out)
 
 
+def test_demo_replaces_its_own_files_alone(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample = samples.cells(size=64)
+    monkeypatch.setattr(samples, "cells", lambda: sample)
+    for name in ("noisy.tif", "denoised.tif", "comparison.png"):
+        (desk / name).write_bytes(b"my own")
+    before = {path.name: path.read_bytes() for path in desk.iterdir()}
+    assert cli.main(["demo", "-o", "."]) == 2
+    assert "noisy.tif, denoised.tif, comparison.png that the demo" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in desk.iterdir()} == before
+    (desk / "begun").mkdir()
+    api.write_image("begun/noisy.tif", sample.noisy)  # that is as far as it came
+    assert cli.main(["demo", "-o", "begun"]) == 0
+
+
 # Many images
 
 
@@ -246,7 +263,7 @@ def test_a_damaged_image_does_not_hold_up_the_others(
         (["train", "cells.tif", "-o", "none/m.safetensors"], 1, "does not exist"),
         (["denoise", "cells.tif", "-o", "none/clean.tif"], 1, "does not exist"),
         (["denoise", "cells.tif", "-o", "clean.png"], 2, "clean.tif"),
-        (["denoise", "cells.tif", "-o", "cells.tif"], 2, "noisy image itself"),
+        (["denoise", "cells.tif", "-o", "cells.tif"], 2, "would replace cells.tif, which is read"),
         (["denoise", "cells.tif", "other.tif", "-o", "clean.tif"], 2, "name a folder"),
         (["denoise", "cells.tif", "sub/cells.tif", "-o", "out"], 2, "both"),
         (["denoise", "cells.tif", "-m", "cells.tif", "-o", "clean.tif"], 1, "safetensors"),
@@ -284,6 +301,37 @@ def test_an_error_is_one_line_that_names_the_mend(
     assert "Traceback" not in err
     assert out == ""
     assert {path: path.read_bytes() for path in desk.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["denoise", "cells.tif", "cells_denoised.tif", "-o", "."],
+        ["denoise", "cells.tif", "--target", "cells_denoised.tif", "-o", "cells_denoised.tif"],
+        ["denoise", "cells.tif", "--target", "cells_denoised.tif", "-o", "."],
+        ["denoise", "cells.tif", "-m", "model.tif", "-o", "model.tif"],
+        ["denoise", "cells.tif", "-o", "link.tif"],
+        ["calibrate", "cells.tif", "-o", "cells.tif"],
+        ["calibrate", "cells.tif", "--model", "cells.tif"],
+        ["calibrate", "cells.tif", "-o", "new.tif", "--model", "./new.tif"],
+        ["inspect", "cells.png", "--figure", "cells.png"],
+        ["inspect", "cells.tif", "--result", "cells.png", "--figure", "cells.png"],
+    ],
+    ids=" ".join,
+)
+def test_nothing_that_is_read_is_replaced(
+    arguments: list[str], desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = (desk / "cells.tif").read_bytes()
+    for name in ("cells_denoised.tif", "model.tif"):
+        (desk / name).write_bytes(content)
+    (desk / "link.tif").symlink_to("cells.tif")
+    pixels = api.read_image("cells.tif").data.astype("uint8")
+    (desk / "cells.png").write_bytes(imagecodecs.png_encode(pixels))
+    before = {path.name: path.read_bytes() for path in desk.iterdir()}
+    assert cli.main(arguments) == 2
+    assert re.search("error: .*would replace .*; choose another name", capsys.readouterr().err)
+    assert {path.name: path.read_bytes() for path in desk.iterdir()} == before
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_a_filter_has_no_disagreement(capsys: pytest.CaptureFixture[str]) -> Non
     [
         (["--footprint", "big"], "expected sizes such as 5x5"),
         (["--footprint", "3x3x3"], "one odd width for each"),
-        (["-o", "first.tif"], "the noisy image itself"),
+        (["-o", "first.tif"], "would replace first.tif, which is read"),
         (["-o", "clean.jpg"], "write for example clean.tif"),
     ],
 )

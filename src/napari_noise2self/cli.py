@@ -103,7 +103,6 @@ def demo(
     names = ("noisy.tif", "denoised.tif", "demo.safetensors", "comparison.png")
     noisy_file, denoised_file, model_file, figure_file = (output / name for name in names)
     with terminal(quiet=quiet) as screen:
-        targets.make_folder(output)
         from . import api
         from .figures import comparison, psnr
         from .io.files import replacing
@@ -111,6 +110,8 @@ def demo(
 
         sample = cells()
         noisy, truth = sample.noisy, sample.truth.data
+        targets.check_demo(output, names, noisy)
+        targets.make_folder(output)
         api.write_image(noisy_file, noisy)
         started = time.perf_counter()
         denoiser = work.trained(noisy, config, screen, model_file)
@@ -195,6 +196,7 @@ def train(
     with terminal(quiet=quiet) as screen:
         from .io.models import check_model_target
 
+        targets.check_apart([("--output", output)], [image, target])
         check_model_target(output)
         picture = work.read(image, axes, fill_nan, screen)
         second = None if target is None else work.read(target, axes, fill_nan, screen)
@@ -291,7 +293,7 @@ def denoise(
         )
     results: list[dict[str, Any]] = []
     with terminal(quiet=quiet) as screen:
-        places = targets.of_images(images, output)
+        places = targets.of_images(images, output, also_read=(target, model))
         from . import api
         from .io.images import check_writable
 
@@ -380,6 +382,7 @@ def calibrate(
         from . import api
         from .io.models import check_model_target
 
+        targets.check_apart([("--output", target), ("--model", model)], [image])
         if model is not None:
             check_model_target(model)
         picture = work.read(image, axes, fill_nan, screen)
@@ -442,6 +445,7 @@ def inspect(
             f"--figure {figure}: expected .pdf, .svg or .png; write for example "
             f"--figure {figure.with_suffix('.pdf').name}"
         )
+    targets.check_apart([("--figure", figure)], [image, result])
     with terminal(quiet=quiet) as screen:
         from . import api
 

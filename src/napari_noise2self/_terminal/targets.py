@@ -1,11 +1,16 @@
-"""Where results go: the file of each."""
+"""Where results go: the file of each, and never in place of what is read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..core.errors import ConfigError, ImageFileError
+from ..core.errors import ConfigError, ImageFileError, Noise2SelfError
+
+if TYPE_CHECKING:
+    from ..api import Image
 
 
 def make_folder(folder: Path) -> None:
@@ -23,8 +28,65 @@ def stem(image: Path) -> str:
     return image.stem.removesuffix(".ome")
 
 
-def of_images(images: Sequence[Path], output: Path) -> list[Path]:
-    """Return the file of each result, checked: all of them can be written."""
+def check_apart(written: Iterable[tuple[str, Path | None]], read: Iterable[Path | None]) -> None:
+    """Refuse to write to a file that is read, or twice to one.
+
+    Parameters
+    ----------
+    written
+        The option that names each file to write, and the file; None if it is
+        not given.
+    read
+        Files that are read; None for one that is not given.
+    """
+    taken = {_identity(path): (path, "is read") for path in read if path is not None}
+    for option, path in written:
+        if path is None:
+            continue
+        if _identity(path) in taken:
+            other, why = taken[_identity(path)]
+            raise ConfigError(
+                f"{option} {path} would replace {other}, which {why}; choose another name"
+            )
+        taken[_identity(path)] = path, f"is written as {option}"
+
+
+def _identity(path: Path) -> tuple[int, int] | str:
+    """Return what two names of one file have in common."""
+    try:
+        found = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
+
+
+def check_demo(folder: Path, names: Iterable[str], noisy: Image) -> None:
+    """Refuse to replace files that the demo did not write.
+
+    A folder of the demo's is known by its noisy image, which is always the same.
+    """
+    import numpy as np
+
+    from ..io.images import read_image
+
+    there = [name for name in names if (folder / name).exists()]
+    try:
+        again = "noisy.tif" in there and np.array_equal(
+            read_image(folder / "noisy.tif").data, noisy.data
+        )
+    except Noise2SelfError:
+        again = False
+    if there and not again:
+        raise ConfigError(
+            f"--output {folder} has {', '.join(there)} that the demo did not write, and it would "
+            "replace them; choose another folder"
+        )
+
+
+def of_images(
+    images: Sequence[Path], output: Path, also_read: Iterable[Path | None] = ()
+) -> list[Path]:
+    """Return the file of each result, checked: all can be written, and none of them is read."""
     from ..io.images import WRITABLE, check_writable
 
     if output.suffix.lower() in WRITABLE:
@@ -46,8 +108,7 @@ def of_images(images: Sequence[Path], output: Path) -> list[Path]:
                 f"{images[targets.index(target)]} and {image} would both be written to {target}; "
                 "rename one of them, or use a folder for each"
             )
-        if target.exists() and target.samefile(image):
-            raise ConfigError(f"--output {target} is the noisy image itself; choose another name")
+    check_apart((("--output", target) for target in targets), [*images, *also_read])
     if targets != [output]:
         make_folder(output)
     for target in targets:
