@@ -311,6 +311,8 @@ def test_an_error_is_one_line_that_names_the_mend(
         ["denoise", "cells.tif", "--target", "cells_denoised.tif", "-o", "."],
         ["denoise", "cells.tif", "-m", "model.tif", "-o", "model.tif"],
         ["denoise", "cells.tif", "-o", "link.tif"],
+        ["denoise", "stack.zarr/0", "-o", "stack.zarr"],
+        ["denoise", "stack.zarr", "-o", "stack.zarr/clean.tif"],
         ["calibrate", "cells.tif", "-o", "cells.tif"],
         ["calibrate", "cells.tif", "--model", "cells.tif"],
         ["calibrate", "cells.tif", "-o", "new.tif", "--model", "./new.tif"],
@@ -326,12 +328,14 @@ def test_nothing_that_is_read_is_replaced(
     for name in ("cells_denoised.tif", "model.tif"):
         (desk / name).write_bytes(content)
     (desk / "link.tif").symlink_to("cells.tif")
-    pixels = api.read_image("cells.tif").data.astype("uint8")
-    (desk / "cells.png").write_bytes(imagecodecs.png_encode(pixels))
-    before = {path.name: path.read_bytes() for path in desk.iterdir()}
+    noisy = api.read_image("cells.tif")
+    (desk / "cells.png").write_bytes(imagecodecs.png_encode(noisy.data.astype("uint8")))
+    api.write_image("stack.zarr", noisy)
+    before = {path: path.read_bytes() for path in desk.rglob("*") if path.is_file()}
     assert cli.main(arguments) == 2
-    assert re.search("error: .*would replace .*; choose another name", capsys.readouterr().err)
-    assert {path.name: path.read_bytes() for path in desk.iterdir()} == before
+    error = capsys.readouterr().err
+    assert re.search(r"error: .* would (replace|be written into) .*; choose another name", error)
+    assert {path: path.read_bytes() for path in desk.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(

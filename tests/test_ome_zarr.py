@@ -255,6 +255,63 @@ def test_nothing_but_a_zarr_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis" / "chapter.txt").exists()
 
 
+def plate(path: Path) -> None:
+    zarr.create_group(path, zarr_format=2, attributes={"plate": {}})
+    ome_zarr(path / "A" / "1" / "0", pixels(16, 15), {"axes": ["y", "x"]}, version="0.4")
+
+
+def several_series(path: Path) -> None:
+    zarr.create_group(path, zarr_format=2, attributes={"bioformats2raw.layout": 3})
+    ome_zarr(path / "0", pixels(16, 15), {"axes": ["y", "x"]}, version="0.4")
+
+
+def two_arrays(path: Path) -> None:
+    group = zarr.create_group(path)
+    group.create_array("left", data=pixels(16, 15))
+    group.create_array("right", data=pixels(16, 15))
+
+
+def with_labels(path: Path) -> None:
+    write_image(path, pixels(16, 15))
+    zarr.open_group(path).create_group("labels").create_array("cells", data=pixels(16, 15))
+
+
+def with_notes(path: Path) -> None:
+    write_image(path, pixels(16, 15))
+    (path / "notes.txt").touch()
+
+
+def damaged(path: Path) -> None:
+    write_image(path, pixels(16, 15))
+    (path / ".zattrs").write_text("{")
+
+
+@pytest.mark.parametrize(
+    "fill", [plate, several_series, two_arrays, with_labels, with_notes, damaged]
+)
+def test_a_zarr_that_holds_more_than_one_image_is_not_replaced(tmp_path: Path, fill: Any) -> None:
+    path = tmp_path / "a.zarr"
+    fill(path)
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    with pytest.raises(ImageFileError, match="all of it would be lost: choose another name"):
+        write_image(path, pixels(16, 15))
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_an_image_in_several_resolutions_is_replaced(tmp_path: Path, version: str) -> None:
+    path = tmp_path / "a.zarr"
+    levels = [{"path": "full"}, {"path": "small/2"}]
+    ome_zarr(path, pixels(16, 15), {"axes": ["y", "x"], "datasets": levels}, version=version)
+    zarr.open_group(path).create_array("small/2", data=pixels(8, 8))
+    (path / ".DS_Store").touch()
+    write_image(path, pixels(8, 8))
+    assert read_image(path).data.shape == (8, 8)
+    zarr.create_array(tmp_path / "plain.zarr", data=pixels(16, 15))
+    write_image(tmp_path / "plain.zarr", pixels(8, 8))
+    assert read_image(tmp_path / "plain.zarr").data.shape == (8, 8)
+
+
 def test_what_does_not_fit_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     with (
         pytest.raises(ImageError, match="names 3 dimensions but the image has 2"),

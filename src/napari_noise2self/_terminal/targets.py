@@ -29,7 +29,7 @@ def stem(image: Path) -> str:
 
 
 def check_apart(written: Iterable[tuple[str, Path | None]], read: Iterable[Path | None]) -> None:
-    """Refuse to write to a file that is read, or twice to one.
+    """Refuse to write to what is read, be it to a folder around it or in it, or twice to one file.
 
     Parameters
     ----------
@@ -37,18 +37,32 @@ def check_apart(written: Iterable[tuple[str, Path | None]], read: Iterable[Path 
         The option that names each file to write, and the file; None if it is
         not given.
     read
-        Files that are read; None for one that is not given.
+        Files that are read, or folders of a zarr; None for one that is not given.
     """
-    taken = {_identity(path): (path, "is read") for path in read if path is not None}
+    kept = [path for path in read if path is not None]
+    taken = {_identity(path): (path, "is read") for path in kept}
+    around = {_identity(folder): path for path in kept for folder in _folders(path)}
     for option, path in written:
         if path is None:
             continue
-        if _identity(path) in taken:
-            other, why = taken[_identity(path)]
+        own = _identity(path)
+        if own in around:
             raise ConfigError(
-                f"{option} {path} would replace {other}, which {why}; choose another name"
+                f"{option} {path} would replace what holds {around[own]}, which is read; "
+                "choose another name"
             )
-        taken[_identity(path)] = path, f"is written as {option}"
+        for place in (own, *map(_identity, _folders(path))):
+            if place in taken:
+                other, why = taken[place]
+                what = "replace" if place == own else "be written into"
+                raise ConfigError(
+                    f"{option} {path} would {what} {other}, which {why}; choose another name"
+                )
+        taken[own] = path, f"is written as {option}"
+
+
+def _folders(path: Path) -> Sequence[Path]:
+    return Path(os.path.realpath(path)).parents
 
 
 def _identity(path: Path) -> tuple[int, int] | str:

@@ -165,7 +165,8 @@ def write_image(
     Parameters
     ----------
     path
-        File to write; an older one is replaced.
+        File to write; an older one is replaced, and so is a zarr that holds one
+        image and nothing else.
     array
         `Image`, or array-like (numpy, dask, zarr) of 2 to 5 dimensions.
     axes

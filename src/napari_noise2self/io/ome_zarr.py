@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import dask.array as da
@@ -58,8 +58,7 @@ def read_zarr(path: Path) -> Found:
 def _read_node(path: Path, node: zarr.Array[Any] | zarr.Group) -> Found:
     if isinstance(node, zarr.Array):
         return Found(as_dask(node), _plain_axes(node))
-    attributes: dict[str, Any] = dict(node.attrs)
-    ome = attributes.get("ome", attributes)  # from version 0.5 on under a key of its own
+    ome = _ome(node)
     if "plate" in ome or "well" in ome:
         raise ImageFileError(
             f"{path} is a plate or a well; open one field of it, for example {path}/A/1/0"
@@ -77,6 +76,12 @@ def _read_node(path: Path, node: zarr.Array[Any] | zarr.Group) -> Found:
         return read_zarr(path / arrays[0])
     choice = f"one of {', '.join(members[:5])}" if members else "another; it is empty"
     raise ImageFileError(f"{path} is a zarr group without an image of its own; open {choice}")
+
+
+def _ome(group: zarr.Group) -> Mapping[str, Any]:
+    attributes: dict[str, Any] = dict(group.attrs)
+    ome: Mapping[str, Any] = attributes.get("ome", attributes)  # a key of its own from 0.5 on
+    return ome
 
 
 def _plain_axes(array: zarr.Array[Any]) -> str | None:
@@ -124,11 +129,45 @@ def check_zarr_target(path: Path) -> None:
     """Raise ImageFileError unless an OME-Zarr may be put at `path`."""
     if path.is_file():
         raise ImageFileError(f"{path} is a file, and zarr writes a folder; choose another name")
-    if path.is_dir() and not is_zarr(path) and any(path.iterdir()):
-        raise ImageFileError(
-            f"{path} is a folder with other things in it, which would be lost; choose another name"
-        )
+    if path.is_dir() and any(path.iterdir()):
+        if not is_zarr(path):
+            raise ImageFileError(
+                f"{path} is a folder with other things in it, which would be lost; "
+                "choose another name"
+            )
+        if not _is_one_image(path):
+            raise ImageFileError(
+                f"{path} is a zarr with more in it than one image, or one that cannot be read; "
+                "all of it would be lost: choose another name"
+            )
     check_folder(path.parent, ImageFileError)
+
+
+def _is_one_image(path: Path) -> bool:
+    """Return whether a zarr is an array, or an image in its resolutions and nothing else."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what zarr does not know in the folder
+        try:
+            node = zarr.open(path, mode="r")
+            if isinstance(node, zarr.Array):
+                return True
+            ome = _ome(node)
+            levels = {
+                str(dataset["path"])
+                for image in ome.get("multiscales", ())
+                for dataset in image["datasets"]
+            }
+            # what a list of all members in the metadata says may be out of date
+            group = zarr.open_group(path, mode="r", use_consolidated=False)
+            members = {name for name, _ in group.members(max_depth=None)}
+        except Exception:  # of what cannot be read nobody knows what it is
+            return False
+    if {"plate", "well", "bioformats2raw.layout"} & ome.keys():
+        return False
+    folders = {str(parent) for level in levels for parent in PurePosixPath(level).parents} - {"."}
+    known = {level.split("/")[0] for level in levels} | set(_MARKERS)
+    foreign = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")} - known
+    return members == levels | folders and not foreign
 
 
 @contextmanager
@@ -173,7 +212,7 @@ def create_zarr(
     Examples
     --------
     >>> import tempfile
-    >>> from pathlib import Path
+    >>> from pathlib import Path, PurePosixPath
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = Path(folder.name) / "o.zarr"
     >>> with create_zarr(path, (2, 64, 64), "float32", "TYX") as out:
