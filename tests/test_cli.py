@@ -16,6 +16,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 import typer.main
 
 from napari_noise2self import api, cli, samples
@@ -246,6 +247,51 @@ def test_a_damaged_image_does_not_hold_up_the_others(
     assert "1 of 2 images" in err
 
 
+def test_what_turns_out_to_be_damaged_later_does_not_either(
+    desk: Path, model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("napari_noise2self.io.tiff.LAZY_BYTES", 1)
+    noisy = api.read_image("cells.tif")
+    api.write_image("chunk.zarr", noisy)
+    (chunk,) = (desk / "chunk.zarr" / "0").glob("0/0")
+    chunk.write_bytes(chunk.read_bytes()[:-9])
+    tifffile.imwrite("strip.tif", noisy.data, compression="zlib")
+    content = bytearray((desk / "strip.tif").read_bytes())
+    content[-2000:-1000] = bytes(1000)
+    (desk / "strip.tif").write_bytes(content)
+    images = ["chunk.zarr", "strip.tif", "cells.tif"]
+    assert cli.main(["denoise", *images, "-m", model, "-o", "out", "--json"]) == 1
+    chunk_facts, strip_facts, whole = facts(capsys)["images"]
+    assert "a part of chunk.zarr cannot be read" in chunk_facts["error"]
+    assert "a part of strip.tif cannot be read" in strip_facts["error"]
+    assert "error" not in whole
+    assert [path.name for path in (desk / "out").iterdir()] == ["cells_denoised.tif"]
+
+
+def test_an_image_too_large_for_memory_does_not_hold_up_the_others(
+    desk: Path, model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise MemoryError("Unable to allocate 9 PiB")
+
+    (desk / "large.tif").write_bytes((desk / "cells.tif").read_bytes())
+    predict = api.Denoiser.predict_iter
+    monkeypatch.setattr(
+        api.Denoiser,
+        "predict_iter",
+        lambda self, image, **options: (full if image.name == "large" else predict)(
+            self, image, **options
+        ),
+    )
+    arguments = ["denoise", "large.tif", "cells.tif", "-m", model, "-o", "out", "--json"]
+    assert cli.main(arguments) == 1
+    large, whole = facts(capsys)["images"]
+    assert "9 PiB" in large["error"]
+    assert "error" not in whole
+    assert cli.main(["denoise", "large.tif", "-m", model, "-o", "out"]) == 1
+    assert "error: out of memory (Unable" in capsys.readouterr().err
+
+
 # Errors: one line, a mend, an exit code
 
 
@@ -454,6 +500,34 @@ def test_ctrl_c_while_denoising_keeps_the_model_and_writes_no_image(
     arguments = ["denoise", "cells.tif", "-m", "cells_interrupted.safetensors", "-o", "clean.tif"]
     assert cli.main(arguments) == 130
     assert not (desk / "clean.tif").exists()
+
+
+def test_ctrl_c_in_a_batch_tells_what_was_done(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (desk / "more.tif").write_bytes((desk / "cells.tif").read_bytes())
+    predict = api.Denoiser.predict_iter
+
+    def stopped_at_the_second(self: api.Denoiser, image: api.Image, **options: Any) -> Any:
+        events = predict(self, image, **options)
+        return interrupting(events, at=1) if image.name == "more" else events
+
+    monkeypatch.setattr(api.Denoiser, "predict_iter", stopped_at_the_second)
+    (desk / "third.tif").write_bytes((desk / "cells.tif").read_bytes())
+    arguments = ["denoise", "cells.tif", "more.tif", "third.tif", "-o", "out", "--json"]
+    assert cli.main(arguments) == 130
+    found = facts(capsys)
+    first, second = found["images"]
+    assert first["seconds"] > 0
+    assert "seconds" not in second
+    assert Path(second["model"]).is_file()
+    assert found["interrupted"] is True
+    # With a model that lies in a file already, there is nothing to keep.
+    kept = second["model"]
+    assert cli.main([*arguments, "-m", kept]) == 130
+    first, second = facts(capsys)["images"]
+    assert "seconds" in first
+    assert "seconds" not in second
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to the whole console")

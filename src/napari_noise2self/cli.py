@@ -18,7 +18,16 @@ import typer
 
 from . import __version__
 from ._terminal import options, targets, work
-from ._terminal.exits import EPILOG, FAILED, complain, in_options, report, verb
+from ._terminal.exits import (
+    EPILOG,
+    FAILED,
+    NOTHING,
+    Interrupted,
+    complain,
+    in_options,
+    report,
+    verb,
+)
 from ._terminal.progress import in_words, terminal
 from .core.config import FAMILY
 from .core.errors import ConfigError, ImageFileError, Noise2SelfError
@@ -293,6 +302,7 @@ def denoise(
         )
     results: list[dict[str, Any]] = []
     with terminal(quiet=quiet) as screen:
+        done = {"images": results, "notices": screen.notices}
         places = targets.of_images(images, output, also_read=(target, model))
         from . import api
         from .io.images import check_writable
@@ -318,18 +328,23 @@ def denoise(
                     kept=None if loaded else kept,
                 )
                 api.write_image(written, clean, dtype=pixels)
-            except Noise2SelfError as error:
+            except (Noise2SelfError, MemoryError) as error:
                 if len(images) == 1 or debug:
                     raise
                 facts["error"] = in_options(error)
                 complain(f"error: {image}: {facts['error']}")
                 continue
+            except Interrupted as stop:
+                facts |= stop.facts
+                raise Interrupted(str(stop), done) from None
+            except KeyboardInterrupt:
+                raise Interrupted(NOTHING, done) from None
             facts |= {"seconds": time.perf_counter() - started, "training": work.facts(denoiser)}
             if not as_json:
                 report({}, f"{written} ({in_words(facts['seconds'])})", quiet=quiet)
     failed = sum("error" in facts for facts in results)
     if as_json:
-        report({"images": results, "notices": screen.notices}, as_json=True)
+        report(done, as_json=True)
     if failed:
         complain(f"{failed} of {len(images)} images could not be denoised")
         raise typer.Exit(FAILED)

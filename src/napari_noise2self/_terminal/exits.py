@@ -20,6 +20,9 @@ EPILOG = (
     f"{MISUSED} the command was not understood; {INTERRUPTED} Ctrl-C."
 )
 
+NOTHING = "nothing is left half-written"
+"""What there is to say after Ctrl-C where nothing was kept."""
+
 OPTIONS = {"api.fill_nan(image)": "--fill-nan", "device='cpu'": "--device cpu"}
 """What error messages advise in Python, and its counterpart here."""
 
@@ -27,12 +30,12 @@ P = ParamSpec("P")
 
 
 class Interrupted(Exception):
-    """Ctrl-C came, and something was kept.
+    """Ctrl-C came, and there is something to report.
 
     Parameters
     ----------
     kept
-        One sentence that says what.
+        One sentence that says what was kept.
     facts
         The same for ``--json``.
     """
@@ -50,28 +53,25 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
         try:
             function(*args, **kwargs)
         except KeyboardInterrupt:
-            complain("interrupted; nothing is left half-written")
+            complain(f"interrupted; {NOTHING}")
             raise typer.Exit(INTERRUPTED) from None
         except Interrupted as stop:
             complain(f"interrupted; {stop}")
             report({**stop.facts, "interrupted": True}, as_json=bool(kwargs["as_json"]))
             raise typer.Exit(INTERRUPTED) from None
-        except Noise2SelfError as error:
+        except (Noise2SelfError, MemoryError) as error:
             if kwargs["debug"]:
                 raise
             complain(f"error: {in_options(error)}")
             raise typer.Exit(MISUSED if isinstance(error, ConfigError) else FAILED) from None
-        except MemoryError as error:
-            if kwargs["debug"]:
-                raise
-            complain(f"error: out of memory ({error}); close programs, or take a part of the image")
-            raise typer.Exit(FAILED) from None
 
     return run
 
 
-def in_options(error: Noise2SelfError) -> str:
+def in_options(error: Noise2SelfError | MemoryError) -> str:
     """Return the message of an error in terms of this program's options."""
+    if isinstance(error, MemoryError):
+        return f"out of memory ({error}); close programs, or take a part of the image"
     text = str(error)
     for python, option in OPTIONS.items():
         text = text.replace(python, option)

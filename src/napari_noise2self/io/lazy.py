@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
+import numpy as np
 import zarr
 from dask.array.core import normalize_chunks
+from numpy.typing import NDArray
+
+from ..core.errors import ImageFileError, Noise2SelfError
 
 LAZY_BYTES = 2**29
 """Images of at least this many bytes are not loaded."""
@@ -15,10 +20,33 @@ CHUNK_BYTES = 2**25
 """Size that pieces of a lazy image are gathered to."""
 
 
-def as_dask(array: zarr.Array[Any]) -> da.Array:
-    """Return `array` in pieces of whole chunks, of about `CHUNK_BYTES`."""
+class _Decoded:
+    """An array in a file, whose parts are decoded when they are asked for.
+
+    By then nobody who could explain a failure is there to do it, so it is done here.
+    """
+
+    def __init__(self, array: zarr.Array[Any], path: Path) -> None:
+        self._array, self._path = array, path
+        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        try:
+            return np.asarray(self._array[index])
+        except (Noise2SelfError, MemoryError):
+            raise
+        except Exception as reason:  # decoders raise anything on damaged data
+            raise ImageFileError(
+                f"a part of {self._path} cannot be read ({reason}); it is damaged or was moved: "
+                "copy or export it again"
+            ) from reason
+
+
+def as_dask(array: zarr.Array[Any], path: Path) -> da.Array:
+    """Return `array`, of the file `path`, in pieces of whole chunks, of about `CHUNK_BYTES`."""
     chunks = normalize_chunks(
         "auto", array.shape, CHUNK_BYTES, array.dtype, previous_chunks=array.chunks
     )
-    lazy: da.Array = da.from_array(array, chunks=chunks, name=False)
+    empty = np.empty((0,) * array.ndim, array.dtype)
+    lazy: da.Array = da.from_array(_Decoded(array, path), chunks=chunks, name=False, meta=empty)
     return lazy

@@ -57,7 +57,7 @@ def read_zarr(path: Path) -> Found:
 
 def _read_node(path: Path, node: zarr.Array[Any] | zarr.Group) -> Found:
     if isinstance(node, zarr.Array):
-        return Found(as_dask(node), _plain_axes(node))
+        return Found(as_dask(node, path), _plain_axes(node))
     ome = _ome(node)
     if "plate" in ome or "well" in ome:
         raise ImageFileError(
@@ -115,7 +115,7 @@ def _multiscale(path: Path, group: zarr.Group, ome: Mapping[str, Any]) -> Found:
         letter: (float(size), canonical(axis.get("unit")))
         for letter, size, axis in zip(letters, scale, axes, strict=True)
     }
-    return Found(as_dask(array), "".join(letters), sizes)
+    return Found(as_dask(array, path), "".join(letters), sizes)
 
 
 def _letter(axis: Mapping[str, Any]) -> str:

@@ -68,7 +68,7 @@ def read_tiff(path: Path) -> Found:
             _log.warning(
                 "%s is compressed with loss, which changes the noise; denoise the original", path
             )
-        data = _pixels(tiff, series)
+        data = _pixels(path, tiff, series)
         found = _lettered(data, series, read_sizes(tiff, series))
         if isinstance(data, da.Array):
             opened.pop_all()  # the file is closed once nothing reads from it any more
@@ -123,7 +123,7 @@ def _check_whole(path: Path, series: tifffile.TiffPageSeries) -> None:
             raise _truncated(path, f"plane {number + 1} ends beyond the file")
 
 
-def _pixels(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Any:
+def _pixels(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Any:
     """Return the pixels with every dimension, lazily where there are many."""
     shape = series.get_shape(squeeze=False)
     page = series.keyframe
@@ -143,7 +143,7 @@ def _pixels(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Any:
     mode = "strile" if page.is_tiled or page.nbytes > 2**27 else "page"
     array = zarr.open_array(series.aszarr(level=0, chunkmode=mode), mode="r")
     weakref.finalize(array, tiff.close)
-    return as_dask(array).reshape(shape)
+    return as_dask(array, path).reshape(shape)
 
 
 def _lettered(data: Any, series: tifffile.TiffPageSeries, sizes: Sizes) -> Found:
