@@ -530,6 +530,28 @@ def test_ctrl_c_in_a_batch_tells_what_was_done(
     assert "seconds" not in second
 
 
+@pytest.mark.parametrize(
+    ("failure", "code"), [(OSError(28, "No space left on device"), 1), (KeyboardInterrupt(), 130)]
+)
+def test_a_result_that_cannot_be_written_leaves_the_model(
+    failure: BaseException,
+    code: int,
+    desk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(tifffile, "imwrite", full)
+    arguments = ["denoise", "cells.tif", "-o", "clean.tif"]
+    assert cli.main(arguments) == code
+    kept = "cells_interrupted.safetensors"
+    assert re.search(f" is kept: {kept}", capsys.readouterr().err)
+    assert api.Denoiser.load(kept).trained
+    assert not (desk / "clean.tif").exists()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to the whole console")
 def test_ctrl_c_reaches_a_process(desk: Path) -> None:
     code = (

@@ -61,6 +61,7 @@ def test_whole_numbers_are_checked_against_their_limits(name: str) -> None:
         ({"learning_rate": "high"}, "learning_rate='high'"),
         ({"time_limit": 0}, "time_limit=0: expected seconds above 0, or None"),
         ({"time_limit": math.nan}, "time_limit=nan"),
+        ({"time_limit": math.inf}, "time_limit=inf: expected seconds above 0, or None"),
         ({"time_limit": "1 min"}, "time_limit='1 min'"),
         ({"footprint": (2, 2)}, "expected one odd width for each spatial axis"),
         ({"footprint": (1,)}, "expected one odd width for each spatial axis"),

@@ -73,6 +73,20 @@ def test_axes_scale_and_units(tmp_path: Path, version: str) -> None:
     assert found.name == "a"
 
 
+@pytest.mark.parametrize("size", [0.0, -0.2, float("nan"), float("inf")])
+def test_what_is_no_pixel_size_is_unknown(
+    tmp_path: Path, size: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    levels = [{"path": "full", "coordinateTransformations": scaled(1, 1, size, 0.1)}]
+    image = {"axes": AXES, "datasets": levels}
+    ome_zarr(tmp_path / "a.zarr", pixels(3, 2, 16, 15), image, version="0.4")
+    found = read_image(tmp_path / "a.zarr")
+    assert found.scale == (1.0, 1.0, 1.0, 0.1)
+    assert found.units == ("second", "pixel", "pixel", "micrometer")
+    assert "taken as unknown" in caplog.text
+    write_image(tmp_path / "b.zarr", found)
+
+
 def test_earlier_versions_name_no_axes_or_only_name_them(tmp_path: Path) -> None:
     data = pixels(1, 2, 1, 16, 15)
     ome_zarr(tmp_path / "a.zarr", data, {}, version="0.1")

@@ -125,7 +125,8 @@ def demo(
         started = time.perf_counter()
         denoiser = work.trained(noisy, config, screen, model_file)
         denoiser.save(model_file)
-        clean = work.denoised(denoiser, noisy, screen, device=device, kept=model_file)
+        with work.keeping(denoiser, model_file):
+            clean = work.denoised(denoiser, noisy, screen, device=device)
         seconds = time.perf_counter() - started
         api.write_image(denoised_file, clean)
         pixel = noisy.scale[-1] if noisy.scale else None
@@ -319,15 +320,11 @@ def denoise(
                 kept = written.with_name(f"{targets.stem(image)}_interrupted.safetensors")
                 second = None if target is None else work.read(target, axes, fill_nan, screen)
                 denoiser = loaded or work.trained(picture, config, screen, kept, second)
-                clean = work.denoised(
-                    denoiser,
-                    picture,
-                    screen,
-                    output=output_kind,
-                    device=device,
-                    kept=None if loaded else kept,
-                )
-                api.write_image(written, clean, dtype=pixels)
+                with work.keeping(denoiser, None if loaded else kept):
+                    clean = work.denoised(
+                        denoiser, picture, screen, output=output_kind, device=device
+                    )
+                    api.write_image(written, clean, dtype=pixels)
             except (Noise2SelfError, MemoryError) as error:
                 if len(images) == 1 or debug:
                     raise

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ..core.config import Output, Progress, TrainingConfig
-from ..core.errors import ConfigError, ImageFileError, ModelFileError
-from .exits import Interrupted
+from ..core.errors import ConfigError, ImageFileError, ModelFileError, Noise2SelfError
+from .exits import Interrupted, complain
 from .progress import Terminal, in_words
 
 if TYPE_CHECKING:
@@ -78,9 +79,8 @@ def denoised(
     *,
     output: Output | Literal["disagreement"] = "best",
     device: str | None = None,
-    kept: Path | None = None,
 ) -> Image:
-    """Denoise an image; after Ctrl-C a model that was just trained is in the file `kept`."""
+    """Denoise an image."""
     from .. import api
 
     if isinstance(denoiser, api.Calibration):
@@ -94,12 +94,7 @@ def denoised(
         events = api.disagreement_iter(denoiser, picture, device=device)
     else:
         events = denoiser.predict_iter(picture, output=output, device=device)
-    outcome = screen.follow(events)
-    if outcome.interrupted and kept is not None and isinstance(denoiser, api.Denoiser):
-        _keep(denoiser, kept)
-    if outcome.interrupted:
-        raise KeyboardInterrupt
-    return replace(picture, data=outcome.result)
+    return replace(picture, data=finished(screen, events))
 
 
 def finished(screen: Terminal, events: Iterator[Progress]) -> Any:
@@ -127,6 +122,31 @@ def draw(found: Diagnosis, picture: Image, path: Path) -> None:
 
     with replacing(path, ImageFileError) as part:
         draw_diagnosis(found, picture).savefig(part, format=path.suffix[1:].lower(), dpi=300)
+
+
+@contextmanager
+def keeping(denoiser: Denoiser | Calibration, path: Path | None) -> Iterator[None]:
+    """Keep a model in the file `path` if the block does not come to its end.
+
+    None for one that lies in a file already.
+    """
+    from .. import api
+
+    if path is None or isinstance(denoiser, api.Calibration):
+        yield
+        return
+    try:
+        yield
+    except KeyboardInterrupt:
+        _keep(denoiser, path)
+    except (Noise2SelfError, MemoryError):
+        try:
+            denoiser.save(path)
+        except ModelFileError as error:
+            complain(f"the model that was trained cannot be kept: {error}")
+        else:
+            complain(f"the model that was trained is kept: {path}")
+        raise
 
 
 def _keep(denoiser: Denoiser, path: Path) -> NoReturn:

@@ -7,6 +7,7 @@ these dataclasses.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -152,7 +153,7 @@ class TrainingConfig:
                 "for example 0.001"
             )
         if self.time_limit is not None and not (
-            _is_number(self.time_limit) and self.time_limit > 0
+            _is_number(self.time_limit) and 0 < self.time_limit < math.inf
         ):
             raise ConfigError(
                 f"time_limit={self.time_limit!r}: expected seconds above 0, or None for no limit"

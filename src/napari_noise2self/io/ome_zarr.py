@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -111,10 +112,12 @@ def _multiscale(path: Path, group: zarr.Group, ome: Mapping[str, Any]) -> Found:
         for transform in holder.get("coordinateTransformations", ()):
             if transform.get("type") == "scale" and len(transform["scale"]) == array.ndim:
                 scale *= np.asarray(transform["scale"], dtype=float)
-    sizes = {
-        letter: (float(size), canonical(axis.get("unit")))
-        for letter, size, axis in zip(letters, scale, axes, strict=True)
-    }
+    sizes = {}
+    for letter, size, axis in zip(letters, scale.tolist(), axes, strict=True):
+        if size > 0 and math.isfinite(size):
+            sizes[letter] = (size, canonical(axis.get("unit")))
+        else:
+            _log.warning("%s: the pixel size of %s is %g, taken as unknown", path, letter, size)
     return Found(as_dask(array, path), "".join(letters), sizes)
 
 
