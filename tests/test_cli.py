@@ -20,6 +20,7 @@ import tifffile
 import typer.main
 
 from napari_noise2self import api, cli, samples
+from napari_noise2self._terminal import work
 from napari_noise2self._terminal.progress import Terminal, ctrl_c_is_a_request
 from napari_noise2self.core import config
 from napari_noise2self.core.config import Progress, TrainingConfig
@@ -405,6 +406,16 @@ def test_holes_are_filled_on_request(desk: Path) -> None:
     api.write_image("holes.tif", replace(noisy, data=holes))
     assert cli.main(["denoise", "holes.tif", "-o", "clean.tif", "--fill-nan"]) == 0
     assert np.isfinite(api.read_image("clean.tif").data).all()
+
+
+def test_holes_of_a_channel_are_filled_from_that_channel(desk: Path) -> None:
+    levels = np.array([100.0, 500.0, 900.0])
+    colour = np.random.default_rng(0).normal(levels, 1, (40, 40, 3)).astype("float32")
+    colour[10, 10, 1] = np.nan
+    np.save("colour.npy", colour)
+    picture = work.read(Path("colour.npy"), None, True, Terminal(quiet=True))
+    assert picture.axes == "YXC"
+    assert picture.data[10, 10, 1] == pytest.approx(500, abs=10)
 
 
 def test_debug_shows_where_an_error_comes_from(desk: Path) -> None:

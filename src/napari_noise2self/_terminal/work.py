@@ -29,16 +29,17 @@ def read(
     from ..io.images import read_image
 
     picture = read_image(path, axes=axes)
-    if fill_nan:
-        from ..core.repair import fill_nan as filled
-
-        picture = filled(picture)
     if model is None:
         stack = Stack.of(picture)
     else:
         stack = model.see(picture.data if picture.axes is None else picture)
     screen.say(f"{path}: {stack.understood}")
-    return replace(picture, axes=stack.axes)
+    picture = replace(picture, axes=stack.axes)
+    if fill_nan:  # within the planes, once it is known which axes these are
+        from ..core.repair import fill_nan as filled
+
+        picture = filled(picture)
+    return picture
 
 
 def load(path: Path) -> Denoiser | Calibration:
