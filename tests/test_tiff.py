@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +326,44 @@ def test_resolution_counts_where_it_is_no_printer_s(
         tmp_path / "a.tif", noise(16, 15), resolution=resolution, resolutionunit=unit, metadata=None
     )
     assert sizes(read_image(tmp_path / "a.tif")) == expected
+
+
+def with_resolution(path: Path, dtype: str, count: int = 1, value: float = 0.0) -> NDArray[Any]:
+    """Write an image whose resolution in pixels per centimetre is of another type than a ratio."""
+    pixels = noise(16, 15)
+    tifffile.imwrite(
+        path, pixels, resolution=(1, 1), resolutionunit="CENTIMETER", metadata=None, byteorder="<"
+    )
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        tags = [file.pages.first.tags[code] for code in (282, 283)]
+        kind, places = {"f": (11, [t.offset + 8 for t in tags]),
+                        "d": (12, [t.valueoffset for t in tags])}[dtype]  # fmt: skip
+    for tag, place in zip(tags, places, strict=True):
+        struct.pack_into("<HI", content, tag.offset + 2, kind, count)
+        struct.pack_into(f"<{dtype}", content, place, value)
+    path.write_bytes(content)
+    return pixels
+
+
+@pytest.mark.parametrize("value", [20_000.0, math.nan, math.inf, 1e-35])
+@pytest.mark.parametrize("dtype", ["f", "d"])
+def test_a_resolution_may_be_a_plain_number(tmp_path: Path, dtype: str, value: float) -> None:
+    pixels = with_resolution(tmp_path / "a.tif", dtype, value=value)
+    image = read_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.data, pixels)
+    known = (0.5, "micrometer") if value == 20_000 else (1.0, "pixel")
+    assert sizes(image) == {"Y": known, "X": known}
+
+
+def test_a_pixel_size_that_makes_no_sense_is_unknown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pixels = with_resolution(tmp_path / "a.tif", "d", count=3)
+    image = read_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(image.data, pixels)
+    assert sizes(image) == {"Y": (1.0, "pixel"), "X": (1.0, "pixel")}
+    assert "its pixel size cannot be read" in caplog.text
 
 
 LAYOUTS: dict[str, dict[str, Any]] = {

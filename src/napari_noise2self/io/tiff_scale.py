@@ -6,6 +6,7 @@ unknown is not in it.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -21,11 +22,24 @@ Sizes = dict[str, tuple[float, str]]
 PRINTER_DPI = 1200
 """Resolutions up to this one, in dots per inch, speak of a screen or a printer."""
 
+_log = logging.getLogger(__name__)
+
 _MICROMETERS = {"inch": 25_400.0, "centimeter": 10_000.0}
 
 
 def read_sizes(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Sizes:
-    """Return the pixel sizes of `series` as its dialect has them."""
+    """Return the pixel sizes of `series` as its dialect has them.
+
+    They are unknown where what the file says makes no sense: its pixels can still be denoised.
+    """
+    try:
+        return _stated_sizes(tiff, series)
+    except Exception as reason:  # whatever a writer may have put there
+        _log.warning("%s: its pixel size cannot be read (%s)", tiff.filename, reason)
+        return {}
+
+
+def _stated_sizes(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> Sizes:
     if series.kind == "ome" and tiff.ome_metadata:
         image = ome_image(tiff, series)
         return {} if image is None else ome_sizes(image)
@@ -39,8 +53,12 @@ def _resolution(page: Any) -> tuple[float, float]:
     """Return the tags XResolution and YResolution in pixels per unit, 0 if absent."""
     both = []
     for code in (282, 283):
-        numerator, denominator = page.tags.valueof(code) or (0, 1)
-        both.append(numerator / denominator if denominator else 0.0)
+        value = page.tags.valueof(code) or 0.0
+        # a ratio, as the standard has it, or a plain number
+        numbers = value if isinstance(value, tuple) else (value,)
+        numerator, denominator = (*numbers, 1) if len(numbers) == 1 else numbers
+        value = numerator / denominator if denominator else 0.0
+        both.append(float(value) if 1e-30 < value < 1e30 else 0.0)
     return both[0], both[1]
 
 
