@@ -24,6 +24,7 @@ from napari_noise2self._terminal import work
 from napari_noise2self._terminal.progress import Terminal, ctrl_c_is_a_request
 from napari_noise2self.core import config
 from napari_noise2self.core.config import Progress, TrainingConfig
+from napari_noise2self.io.models import read_header, write_header
 
 TINY = {"steps": 2, "width": 4, "depth": 1, "patch_size": 32, "pixels_per_step": 2048}
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
@@ -185,6 +186,20 @@ def test_info_tells_what_a_model_is_for(
     assert "2 steps" in text
     assert cli.main(["info", model, "--json"]) == 0
     assert facts(capsys)["record"]["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    "part", [{"config": []}, {"record": {}}, {"guard": 3, "config": 3}, {"method": "x"}]
+)
+def test_info_on_a_header_that_was_altered(
+    part: dict[str, Any], desk: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header = read_header(model)
+    record = {**header["record"], "validation_loss": "low"}
+    for changes in (part, {"record": record}):
+        write_header("altered.safetensors", {"kind": "network", **header, **changes})
+        assert cli.main(["info", "altered.safetensors"]) == 1
+        assert re.match("error: altered.*its header is incomplete", capsys.readouterr().err)
 
 
 def test_demo_shows_its_gain(
@@ -393,6 +408,9 @@ def test_nothing_that_is_read_is_replaced(
         ["denoise", "cells.tif", "-o", "clean.tif", "--dtype", "int7"],
         ["denoise", "cells.tif", "-o", "clean.tif", "--stepz", "3"],
         ["sharpen"],
+        ["train", "cells.tif", "-o", "m.safetensors", "--seed", "-1"],
+        ["calibrate", "cells.tif", "--seed", "-1"],
+        ["inspect", "cells.tif", "--seed", "-1"],
     ],
 )
 def test_a_command_that_is_not_understood_ends_with_2(arguments: list[str], desk: Path) -> None:

@@ -186,6 +186,8 @@ def test_a_missing_part_is_named(random_denoiser: Random, path: str) -> None:
         ("record", None),
         ("record", [1]),
         ("record.curve", 3),
+        ("record.validation_loss", "low"),
+        ("record.steps", [1]),
         ("network", None),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -289,6 +290,12 @@ def test_a_network_that_was_built_in_another_way_is_refused(
             lambda table: table["__metadata__"].update({models.FORMAT: "[" * 100_000}),
             "damaged header",
         ),
+        (
+            lambda table: table["__metadata__"].update({models.FORMAT: '{"loss": 1e999}'}),
+            r"damaged header \(the number 1e999\)",
+        ),
+        (with_header(losses=[math.nan]), r"damaged header \(the number NaN\); copy it again"),
+        (with_header(losses=[-math.inf]), r"damaged header \(the number -Infinity\)"),
         (lambda table: table["half"].update(data_offsets=[5, 1]), "damaged table of tensors"),
         (lambda table: table["half"].update(data_offsets="all"), "damaged table of tensors"),
         (lambda table: table.update(half=None), "damaged table of tensors"),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ..core.config import PRESETS, FamilyName, MethodName, Output, TrainingConfig
+from ..core.config import LIMITS, PRESETS, FamilyName, MethodName, Output, TrainingConfig
 from ..core.errors import ConfigError
 
 PixelType = Literal["same", "float32", "uint8", "uint16"]
@@ -84,6 +84,7 @@ Seed = Annotated[
     int | None,
     typer.Option(
         metavar="N",
+        min=LIMITS["seed"][0],
         help="Start of the random numbers: the same seed gives the same result.",
         show_default=str(_DEFAULT.seed),
         rich_help_panel=_TRAINING,

@@ -207,7 +207,7 @@ def described(path: Path, header: Mapping[str, Any]) -> str:
             "saved by": f"napari-noise2self {header['package_version']}, "
             f"format {header['format_version']}",
         }
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
             f"{path}: its header is incomplete ({type(error).__name__}: {error}); "
             "copy the file again from its source, or train again"

@@ -70,8 +70,8 @@ class TrainingRecord:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingRecord:
         """Rebuild a record; fields that this version does not know are left out."""
-        known = {f.name for f in fields(cls)}
-        kept = {k: v for k, v in values.items() if k in known and v is not None}
+        known: dict[str, Any] = {f.name: type(f.default) for f in fields(cls)}
+        kept = {k: known[k](v) for k, v in values.items() if k in known and v is not None}
         kept["curve"] = tuple((int(step), float(loss)) for step, loss in kept.get("curve", ()))
         return cls(**kept)
 

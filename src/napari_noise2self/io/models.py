@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -271,12 +272,20 @@ def _read_preamble(path: Path, file: BinaryIO) -> _Preamble:
 
 def _parsed(path: Path, text: str | bytes) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as reason:
         raise ModelFileError(f"{path} has a damaged header ({reason}); {_AGAIN}") from reason
     if not isinstance(value, dict):
         raise ModelFileError(f"{path} has a damaged header (no dictionary); {_AGAIN}")
     return value
+
+
+def _finite(text: str) -> float:
+    """Read a number; we write neither NaN nor what is too large for a float."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text}")
+    return number
 
 
 def _end(path: Path, entry: Any) -> int:
