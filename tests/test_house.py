@@ -137,6 +137,7 @@ def test_the_first_preview_does_not_wait_for_torchs_compiler() -> None:
         "denoiser = api.Denoiser.for_image(image, axes='YX', config=config)\n"
         "assert len(list(api.train(denoiser, image, config))) == 3\n"
         "denoiser.predict(image)\n"
+        "api.Denoiser.from_state(*denoiser.to_state())\n"
         "assert 'torch._dynamo' not in sys.modules, 'loaded'"
     )
 

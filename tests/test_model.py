@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noise2self import api
+from napari_noise2self.core import model
 from napari_noise2self.core.methods import METHODS
 from napari_noise2self.core.model import TrainingRecord
 
@@ -177,6 +178,11 @@ def test_a_missing_part_is_named(random_denoiser: Random, path: str) -> None:
         ("method.footprint", [2, 2]),
         ("method", {"name": "noise2self", "stride": [4, 4, 4], "footprint": [1, 1, 1]}),
         ("method.name", "noise2void"),
+        ("method.context", 10**8),
+        ("method.context", -1),
+        ("normalization.mean", [math.inf]),
+        ("normalization.std", [math.nan]),
+        ("normalization.std", [-1.0]),
         ("method", "noise2self"),
         ("config.depth", 2),
         ("config.depth", "deep"),
@@ -217,6 +223,35 @@ def test_weights_that_are_missing_extra_or_of_another_shape_are_named(
     ]:
         with pytest.raises(api.ModelFileError, match=message):
             api.Denoiser.from_state(wrong, header)
+
+
+def test_nothing_is_allocated_for_a_network_that_does_not_fit_its_weights(
+    random_denoiser: Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[torch.nn.Module] = []
+    build = model.build_network
+
+    def build_and_note(*given: Any, **named: Any) -> torch.nn.Module:
+        made.append(build(*given, **named))
+        return made[-1]
+
+    tensors, header = through_json(random_denoiser())
+    header["network"]["width"] = header["config"]["width"] = 512
+    monkeypatch.setattr(model, "build_network", build_and_note)
+    with pytest.raises(api.ModelFileError, match=r"weight\(s\) do not fit"):
+        api.Denoiser.from_state(tensors, header)
+    assert {p.device.type for network in made for p in network.parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_no_numbers_are_refused(random_denoiser: Random, value: float) -> None:
+    tensors, header = through_json(random_denoiser())
+    tensors["last.bias"] = torch.full_like(tensors["last.bias"], value)
+    with pytest.raises(api.ModelFileError, match=r'"last.bias" holds values .*train anew'):
+        api.Denoiser.from_state(tensors, header)
+    tensors["last.bias"] = torch.zeros_like(tensors["last.bias"], dtype=torch.complex64)
+    with pytest.raises(api.ModelFileError, match="not of float32"):
+        api.Denoiser.from_state(tensors, header)
 
 
 # Whether an image fits

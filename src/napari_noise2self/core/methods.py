@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .batch import Batch
-from .config import Output
+from .config import MOST_CONTEXT, Output
 from .errors import ConfigError
 from .masks import Grid, donut_fill
 from .networks import Network, continued
@@ -71,6 +71,12 @@ class Method(ABC):
     """Whether it trains on pairs: a noisy image and a target."""
     both_ways: ClassVar[bool] = False
     """Whether image and target may change places."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.context <= MOST_CONTEXT:
+            raise ConfigError(
+                f"context={self.context}: expected a whole number from 0 to {MOST_CONTEXT}"
+            )
 
     def own(self, noisy: Tensor) -> Tensor:
         """Return the channels of the sample that is denoised, without those of its neighbours."""

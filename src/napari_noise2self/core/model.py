@@ -273,8 +273,9 @@ class Model:
                 f"the model's header contradicts itself: network {wanted}, the rest says {have}; "
                 "save it again from the original, or train anew"
             )
-        model.network = model.build()
-        expected = {k: tuple(v.shape) for k, v in model.network.state_dict().items()}
+        with torch.device("meta"):  # no memory for a network that a header only claims
+            outline = model.build()
+        expected = {k: tuple(v.shape) for k, v in outline.state_dict().items()}
         found = {k: tuple(v.shape) for k, v in tensors.items()}
         if expected != found:
             odd = sorted(
@@ -285,6 +286,13 @@ class Model:
                 f'"{odd[0]}": expected shape {expected.get(odd[0])}, found {found.get(odd[0])}; '
                 "the file was altered: save it again from the original, or train anew"
             )
+        for name, weight in tensors.items():
+            if weight.dtype != torch.float32 or not bool(weight.isfinite().all()):
+                raise ModelFileError(
+                    f'the weight "{name}" holds values that are NaN, infinite or not of float32; '
+                    "take an earlier copy of the file, or train anew"
+                )
+        model.network = model.build()
         model.network.load_state_dict(dict(tensors))
         return model
 

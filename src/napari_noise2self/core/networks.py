@@ -79,7 +79,8 @@ def _conv(ndim: int, inputs: int, outputs: int, size: int = 3) -> nn.Module:
 
 def _initialise(module: nn.Module) -> None:
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d | nn.Conv3d):
+        # an outline on the meta device has no values, and torch would load its compiler for them
+        if isinstance(layer, nn.Conv2d | nn.Conv3d) and not layer.weight.is_meta:
             nn.init.kaiming_normal_(layer.weight, a=SLOPE)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

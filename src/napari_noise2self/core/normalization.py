@@ -33,6 +33,8 @@ class Normalization:
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std):
             raise ValueError(f"{len(self.mean)} means and {len(self.std)} standard deviations")
+        if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std, default=0.0) < 0:
+            raise ValueError(f"means {self.mean}, standard deviations {self.std}: no finite ones")
 
     @classmethod
     def fit_iter(cls, stack: Stack) -> Iterator[Progress]:
