@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,9 @@ def test_whatever_goes_wrong_leaves_the_old_one_alone(
     assert (path / "x" if block is replacing_folder else path).read_text() == "old"
 
 
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), KeyboardInterrupt()])
 def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a"
     path.mkdir()
@@ -54,17 +56,35 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(
 
     def fail_on_the_new_one(source: Path, target: Path) -> None:
         if str(source).endswith(".part"):
-            raise PermissionError(13, "Permission denied")
+            raise error
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", fail_on_the_new_one)
     with (
-        pytest.raises(ImageFileError, match=r"could not be written \(Permission denied\)"),
+        pytest.raises((ImageFileError, KeyboardInterrupt)) as caught,
         replacing_folder(path, ImageFileError),
     ):
         pass
+    if isinstance(error, OSError):
+        assert "could not be written (Permission denied)" in str(caught.value)
     assert (path / "x").read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_old_folder_that_cannot_be_deleted_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a"
+    path.mkdir()
+
+    def in_use(folder: Path) -> None:
+        raise PermissionError(13, "The process cannot access the file")
+
+    monkeypatch.setattr(shutil, "rmtree", in_use)
+    with replacing_folder(path, ImageFileError) as part:
+        (part / "x").write_text("new")
+    assert (path / "x").read_text() == "new"
+    assert "is left over (The process cannot access the file); delete it" in caplog.text
 
 
 def test_a_link_is_followed_and_permissions_are_kept(tmp_path: Path) -> None:

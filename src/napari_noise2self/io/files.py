@@ -6,6 +6,7 @@ step at the end, so that a crash leaves the old file or the new one.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..core.errors import ImageFileError, ModelFileError, Noise2SelfError
+
+_log = logging.getLogger(__name__)
 
 FileError = type[ImageFileError] | type[ModelFileError]
 
@@ -81,12 +84,12 @@ def replacing_folder(path: Path, error: FileError) -> Iterator[Path]:
     try:
         part.mkdir()
         yield part
-        if path.exists():
-            os.rename(path, old)
         try:
+            if path.exists():
+                os.rename(path, old)
             os.rename(part, path)
-        except OSError:
-            if old.exists():
+        except BaseException:  # Ctrl-C between the two as well
+            if old.exists() and not path.exists():
                 os.rename(old, path)
             raise
     except Noise2SelfError:
@@ -97,10 +100,18 @@ def replacing_folder(path: Path, error: FileError) -> Iterator[Path]:
             "is the disk full? An older folder of this name is untouched"
         ) from reason
     finally:
-        if part.exists():
-            shutil.rmtree(part)
-    if old.exists():
-        shutil.rmtree(old)
+        _remove(part)
+        if path.exists():
+            _remove(old)
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder that nobody needs any more; one that is in use elsewhere is no failure."""
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as reason:
+        _log.warning("%s is left over (%s); delete it", folder, reason.strerror or reason)
 
 
 def _neighbour(path: Path, suffix: str) -> Path:
