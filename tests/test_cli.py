@@ -328,6 +328,7 @@ def test_an_image_too_large_for_memory_does_not_hold_up_the_others(
         (["denoise", "cells.tif", "-o", "cells.tif"], 2, "would replace cells.tif, which is read"),
         (["denoise", "cells.tif", "other.tif", "-o", "clean.tif"], 2, "name a folder"),
         (["denoise", "cells.tif", "sub/cells.tif", "-o", "out"], 2, "both"),
+        (["denoise", "cells.tif", "sub/Cells.tif", "-o", "out"], 2, "both"),
         (["denoise", "cells.tif", "-m", "cells.tif", "-o", "clean.tif"], 1, "safetensors"),
         (["denoise", "cells.tif", "-m", "m", "--steps", "9", "-o", "clean.tif"], 2, "--model"),
         (["denoise", "holes.tif", "-o", "clean.tif"], 1, "--fill-nan"),
@@ -349,6 +350,7 @@ def test_an_error_is_one_line_that_names_the_mend(
     for path, image in (
         ("other.tif", noisy),
         ("sub/cells.tif", noisy),
+        ("sub/Cells.tif", noisy),
         ("holes.tif", replace(noisy, data=holes)),
     ):
         api.write_image(path, image)

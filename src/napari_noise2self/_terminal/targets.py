@@ -70,7 +70,7 @@ def _identity(path: Path) -> tuple[int, int] | str:
     try:
         found = path.stat()
     except OSError:
-        return os.path.realpath(path)
+        return os.path.realpath(path).casefold()  # as macOS and Windows would compare them
     return found.st_dev, found.st_ino
 
 
@@ -116,12 +116,15 @@ def of_images(
         )
     else:
         targets = [output / f"{stem(image)}_denoised.tif" for image in images]
-    for number, (image, target) in enumerate(zip(images, targets, strict=True)):
-        if target in targets[:number]:
+    taken: dict[str, Path] = {}
+    for image, target in zip(images, targets, strict=True):
+        name = target.name.casefold()  # macOS and Windows take A.tif and a.tif for one file
+        if name in taken:
             raise ConfigError(
-                f"{images[targets.index(target)]} and {image} would both be written to {target}; "
+                f"{taken[name]} and {image} would both be written to {target}; "
                 "rename one of them, or use a folder for each"
             )
+        taken[name] = image
     check_apart((("--output", target) for target in targets), [*images, *also_read])
     if targets != [output]:
         make_folder(output)
