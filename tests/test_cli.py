@@ -113,6 +113,13 @@ def test_axes_scale_and_units_are_kept(name: str, desk: Path) -> None:
     assert clean.scale == pytest.approx(noisy.scale)
 
 
+def test_names_of_channels_are_kept(desk: Path) -> None:
+    pixels = np.random.default_rng(0).normal(100, 10, (2, 40, 40)).astype("float32")
+    api.write_image("two.tif", api.Image(pixels, "CYX", channels=("DAPI", "GFP")))
+    assert cli.main(["denoise", "two.tif", "-o", "clean.tif"]) == 0
+    assert api.read_image("clean.tif").channels == ("DAPI", "GFP")
+
+
 @pytest.mark.parametrize(("dtype", "expected"), [("same", "uint16"), ("uint8", "uint8")])
 def test_whole_numbers_are_rounded_and_clipped(
     dtype: str, expected: str, desk: Path, model: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,14 @@ class Image:
         ``"pixel"`` where unknown.
     name
         A short name, usually the file's.
+    channels
+        Name of each channel along C, ``""`` for one without; None if none is
+        known.
+
+    Raises
+    ------
+    ImageError
+        If `channels` are not as many as the image has along C, or no plain text.
 
     Examples
     --------
@@ -56,6 +64,11 @@ class Image:
     scale: tuple[float, ...] | None = None
     units: tuple[str, ...] | None = None
     name: str = "image"
+    channels: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.channels is not None:
+            check_channels(np.shape(self.data), self.axes, self.channels)
 
 
 def neighbour_steps(context: int) -> list[int]:
@@ -145,6 +158,24 @@ def check_axes(shape: tuple[int, ...], axes: str) -> str:
     if "Y" not in text or "X" not in text:
         raise AxesError(f'axes "{axes}" lacks Y or X; every image needs both{suggestion}')
     return text
+
+
+def check_channels(shape: tuple[int, ...], axes: str | None, channels: Sequence[str]) -> None:
+    """Raise ImageError unless there is a name, in one printable line, for each position along C."""
+    for name in channels:
+        if not isinstance(name, str) or not name.isprintable():
+            raise ImageError(f"channels has the name {name!r}; expected one line of printable text")
+    if axes is None or CHANNEL not in axes.upper():
+        raise ImageError(
+            f'channels names {len(channels)} and axes "{axes or ""}" have no C; '
+            "say which axis they are along, or leave the names out"
+        )
+    count = shape[check_axes(shape, axes).index(CHANNEL)]
+    if len(channels) != count:
+        raise ImageError(
+            f"channels names {len(channels)} and the image has {count} along C; "
+            "name each of them, or leave the names out"
+        )
 
 
 def _suggestion(shape: tuple[int, ...]) -> str:

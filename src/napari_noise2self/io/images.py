@@ -1,4 +1,4 @@
-"""Image files with their axes, pixel size and units.
+"""Image files with their axes, pixel size, units and names of channels.
 
 `read_image` and `write_image` choose the format by the extension. Arrays that
 are too large for memory stay lazy both ways.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..core.axes import Image, Stack
+from ..core.axes import Image, Stack, check_channels
 from ..core.errors import ImageError, ImageFileError, Noise2SelfError
 from .arrays import read_npy, read_npz
 from .files import check_target, replacing
@@ -48,7 +48,7 @@ _MICROSCOPES = {".czi", ".lif", ".nd2", ".oib", ".oif", ".lsm", ".ims", ".h5", "
 
 
 def read_image(path: str | os.PathLike[str], *, axes: str | None = None) -> Image:
-    """Read an image with its axes, pixel size and units.
+    """Read an image with its axes, pixel size, units and names of channels.
 
     TIFF (ImageJ, OME also over several files, plain; any compression), OME-Zarr
     and plain zarr, NumPy's ``.npy`` and ``.npz``, PNG and JPEG are read. Zarr,
@@ -149,9 +149,10 @@ def write_image(
     axes: str | None = None,
     scale: Sequence[float] | None = None,
     units: Sequence[str] | None = None,
+    channels: Sequence[str] | None = None,
     dtype: DTypeLike | None = None,
 ) -> None:
-    """Write an image with its axes, pixel size and units.
+    """Write an image with its axes, pixel size, units and names of channels.
 
     The extension chooses the format: ``.tif`` and ``.tiff`` an ImageJ
     hyperstack where that can hold the image (8- or 16-bit unsigned or 32-bit
@@ -176,6 +177,8 @@ def write_image(
         Pixel size along each axis; None for the image's own.
     units
         Unit of each axis; None for the image's own.
+    channels
+        Name of each channel; None for the image's own.
     dtype
         Dtype to write; None for the array's. For an integer dtype the values
         are rounded, and clipped to its range.
@@ -187,8 +190,8 @@ def write_image(
     AxesError
         If `axes` do not fit the array.
     ImageError
-        If the format cannot hold the dtype, or `scale` or `units` do not fit
-        the axes, or NaN is to become an integer.
+        If the format cannot hold the dtype, or `scale`, `units` or `channels` do
+        not fit the axes, or NaN is to become an integer.
 
     Examples
     --------
@@ -206,8 +209,11 @@ def write_image(
         axes = axes if axes is not None else array.axes
         scale = scale if scale is not None else array.scale
         units = units if units is not None else array.units
+        channels = channels if channels is not None else array.channels
         array = array.data
     stack = Stack.of(array, axes)
+    if channels is not None:
+        check_channels(stack.data.shape, stack.axes, channels)
     sizes = pixel_sizes(stack.axes, scale, units)
     target = np.dtype(stack.dtype if dtype is None else dtype).newbyteorder("=")
     check_writable(path, dtype=target)
@@ -217,7 +223,7 @@ def write_image(
 
     suffix = path.suffix.lower()
     if suffix == ".zarr":
-        write_zarr(path, stack, sizes, target, convert)
+        write_zarr(path, stack, sizes, target, convert, channels)
         return
     with replacing(path, ImageFileError) as part:
         if suffix == ".npy":
@@ -225,7 +231,7 @@ def write_image(
                 np.save(file, convert(np.asarray(stack.data)), allow_pickle=False)
         else:
             ome = path.stem.lower().endswith(".ome")
-            write_tiff(part, stack, sizes, target, convert, ome=ome)
+            write_tiff(part, stack, sizes, target, convert, ome=ome, channels=channels)
 
 
 def check_writable(path: str | os.PathLike[str], *, dtype: DTypeLike | None = None) -> None:

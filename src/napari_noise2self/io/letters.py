@@ -7,11 +7,11 @@ an `Image` with axes that a `Stack` accepts.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.axes import SAMPLES, Image, check_axes, guess_axes
+from ..core.axes import CHANNEL, SAMPLES, Image, check_axes, guess_axes
 from .units import PIXEL
 
 UNNAMED = "?"
@@ -34,11 +34,14 @@ class Found:
         it is a bare array.
     sizes
         Pixel size and unit of the axes where they are known.
+    channels
+        Names of the channels as the file has them; None if it has none.
     """
 
     data: Any
     axes: str | None = None
     sizes: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    channels: Sequence[str | None] | None = None
 
 
 def settle(found: Found, name: str, axes: str | None = None) -> Image:
@@ -60,14 +63,29 @@ def settle(found: Found, name: str, axes: str | None = None) -> Image:
         return Image(data, None if axes is None else check_axes(_shape(data), axes), name=name)
     if axes is None or len(axes) != data.ndim:
         data, letters = _without_singletons(data, letters)
+    names = found.channels
     if axes is not None:
-        letters = check_axes(_shape(data), axes)
+        own, letters = letters, check_axes(_shape(data), axes)
+        if own.find(CHANNEL) != letters.find(CHANNEL):  # the names are those of another axis
+            names = None
     elif UNNAMED in letters or OTHER in letters:
         data, letters = _named(data, letters)
     sizes = [found.sizes.get(letter, (1.0, PIXEL)) for letter in letters]
     return Image(
-        data, letters, tuple(size for size, _ in sizes), tuple(unit for _, unit in sizes), name
+        data,
+        letters,
+        tuple(size for size, _ in sizes),
+        tuple(unit for _, unit in sizes),
+        name,
+        _channels(names, dict(zip(letters, _shape(data), strict=True)).get(CHANNEL)),
     )
+
+
+def _channels(names: Sequence[str | None] | None, count: int | None) -> tuple[str, ...] | None:
+    """Return the names of `count` channels in one printable line each, None if there are none."""
+    lines = [(name or "").strip().partition("\n")[0] for name in names or ()]
+    plain = tuple("".join(c for c in line if c.isprintable()).strip() for line in lines)
+    return plain if any(plain) and len(plain) == count else None
 
 
 def _shape(data: Any) -> tuple[int, ...]:

@@ -16,11 +16,12 @@ import numpy as np
 import zarr
 from numpy.typing import DTypeLike, NDArray
 
-from ..core.axes import Stack, check_axes
+from ..core.axes import CHANNEL, Stack, check_axes, check_channels
 from ..core.errors import ImageFileError
 from .files import check_folder, replacing_folder
 from .lazy import as_dask
 from .letters import OTHER, Found
+from .omero import labels, omero
 from .units import PIXEL, canonical, pixel_sizes
 
 ORDER = "TSCZYX"
@@ -118,7 +119,7 @@ def _multiscale(path: Path, group: zarr.Group, ome: Mapping[str, Any]) -> Found:
             sizes[letter] = (size, canonical(axis.get("unit")))
         else:
             _log.warning("%s: the pixel size of %s is %g, taken as unknown", path, letter, size)
-    return Found(as_dask(array, path), "".join(letters), sizes)
+    return Found(as_dask(array, path), "".join(letters), sizes, labels(ome))
 
 
 def _letter(axis: Mapping[str, Any]) -> str:
@@ -181,6 +182,7 @@ def create_zarr(
     axes: str,
     scale: Sequence[float] | None = None,
     units: Sequence[str] | None = None,
+    channels: Sequence[str] | None = None,
 ) -> Iterator[Any]:
     """Make an OME-Zarr image (version 0.4, one resolution level) and have it filled.
 
@@ -197,6 +199,8 @@ def create_zarr(
         Pixel size along each axis; None for unknown.
     units
         Unit of each axis, ``"pixel"`` for unknown; None for all unknown.
+    channels
+        Name of each channel; None for no names.
 
     Yields
     ------
@@ -228,6 +232,8 @@ def create_zarr(
     check_zarr_target(path)
     shape = tuple(int(n) for n in shape)
     axes = check_axes(shape, axes)
+    if channels is not None:
+        check_channels(shape, axes, channels)
     sizes = pixel_sizes(axes, scale, units)
     order = [axes.index(a) for a in ORDER if a in axes]
     stored = "".join(axes[i] for i in order)
@@ -255,6 +261,8 @@ def create_zarr(
             chunk_key_encoding={"name": "v2", "separator": "/"},
         )
         yield array if stored == axes else Reordered(array, order)
+        if channels is not None:
+            group.attrs["omero"] = omero(as_dask(array, path), stored.index(CHANNEL), channels)
 
 
 def _axis(letter: str, sizes: Mapping[str, tuple[float, str]]) -> dict[str, str]:
@@ -332,11 +340,12 @@ def write_zarr(
     sizes: Mapping[str, tuple[float, str]],
     dtype: np.dtype[Any],
     convert: Callable[[NDArray[Any]], NDArray[Any]],
+    channels: Sequence[str] | None = None,
 ) -> None:
     """Write `stack` chunk by chunk."""
     data, shape = stack.data, tuple(int(n) for n in stack.data.shape)
     scale, units = zip(*(sizes.get(a, (1.0, PIXEL)) for a in stack.axes), strict=True)
-    with create_zarr(path, shape, dtype, stack.axes, scale, units) as out:
+    with create_zarr(path, shape, dtype, stack.axes, scale, units, channels) as out:
         if isinstance(data, da.Array):  # each piece is computed once
             empty = np.empty((0,) * data.ndim, dtype)
             da.store(da.map_blocks(convert, data, dtype=dtype, meta=empty), out, lock=True)

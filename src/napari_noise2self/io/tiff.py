@@ -7,7 +7,7 @@ import math
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ..core.errors import ImageError, ImageFileError
 from .lazy import LAZY_BYTES, as_dask
 from .letters import OTHER, UNNAMED, Found
 from .pictures import without_constant_alpha
+from .tiff_channels import imagej_labels, ome_channels, read_channels
 from .tiff_scale import Sizes, imagej_metadata, ome_metadata, read_sizes
 from .tiff_sets import images_in, open_set
 
@@ -69,7 +70,8 @@ def read_tiff(path: Path) -> Found:
                 "%s is compressed with loss, which changes the noise; denoise the original", path
             )
         data = _pixels(path, tiff, series)
-        found = _lettered(data, series, read_sizes(tiff, series))
+        names = read_channels(tiff, series)
+        found = _lettered(data, series, read_sizes(tiff, series), names)
         if isinstance(data, da.Array):
             opened.pop_all()  # the file is closed once nothing reads from it any more
     for complaint in complaints:
@@ -146,7 +148,12 @@ def _pixels(path: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries
     return as_dask(array, path).reshape(shape)
 
 
-def _lettered(data: Any, series: tifffile.TiffPageSeries, sizes: Sizes) -> Found:
+def _lettered(
+    data: Any,
+    series: tifffile.TiffPageSeries,
+    sizes: Sizes,
+    channels: Sequence[str | None] | None,
+) -> Found:
     """Turn tifffile's letters into ours; its S is the colour of a pixel."""
     letters = series.get_axes(squeeze=False)
     if "S" in letters:
@@ -157,10 +164,10 @@ def _lettered(data: Any, series: tifffile.TiffPageSeries, sizes: Sizes) -> Found
         if drop in letters and data.shape[letters.index(drop)] == 1:
             data = data[(slice(None),) * letters.index(drop) + (0,)]
             letters = letters.replace(drop, "")
-        # beside colours, channels are samples of their own
-        letters = letters.replace("C", OTHER).replace("S", CHANNEL) if "S" in letters else letters
+        if "S" in letters:  # beside colours, channels are samples of their own
+            letters, channels = letters.replace("C", OTHER).replace("S", CHANNEL), None
     ours = {"I": UNNAMED, "Q": UNNAMED, **{a: a for a in "TCZYX"}}
-    return Found(data, "".join(ours.get(a, OTHER) for a in letters), sizes)
+    return Found(data, "".join(ours.get(a, OTHER) for a in letters), sizes, channels)
 
 
 def check_tiff_dtype(dtype: np.dtype[Any]) -> None:
@@ -180,6 +187,7 @@ def write_tiff(
     convert: Callable[[NDArray[Any]], NDArray[Any]],
     *,
     ome: bool,
+    channels: Sequence[str] | None = None,
 ) -> None:
     """Write `stack` plane by plane, as an ImageJ hyperstack if that can hold it.
 
@@ -190,7 +198,8 @@ def write_tiff(
     """
     check_tiff_dtype(dtype)
     extent = dict(zip(stack.axes, stack.data.shape, strict=True))
-    colour = stack.axes.endswith("YXC") and extent[CHANNEL] == 3 and dtype == np.uint8
+    rgb = stack.axes.endswith("YXC") and extent[CHANNEL] == 3 and dtype == np.uint8
+    colour = rgb and channels is None  # colours of a pixel have no names
     page = "YXC" if colour else "YX"
     lead = [a for a in SAMPLES + "ZC" if a in extent and a not in page]
     axes = "".join(a for a in "TZC" if a in lead or (a == "T" and "S" in lead)) + page
@@ -204,6 +213,9 @@ def write_tiff(
     metadata = imagej if as_imagej and imagej is not None else ome_metadata(sizes)
     if as_imagej and CHANNEL in lead:
         metadata["mode"] = "composite"
+    if channels is not None:
+        planes = math.prod(extent[a] for a in axes if a not in page)
+        metadata |= imagej_labels(channels, planes) if as_imagej else ome_channels(channels)
     tifffile.imwrite(
         path,
         (convert(plane) for plane in _planes(stack, lead, page)),
