@@ -93,6 +93,11 @@ def test_autocast_is_off_in_float32() -> None:
     assert not torch.is_autocast_enabled("cpu")
 
 
+def test_autocast_is_off_where_a_device_has_none() -> None:
+    with autocast(torch.device("meta"), torch.float32):
+        assert torch.empty((), device="meta").dtype is torch.float32
+
+
 def test_free_memory_counts_what_torch_holds_in_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
     assert free_memory(CPU) > 2**20
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 5000))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from traceback import clear_frames
 
 import psutil
@@ -92,8 +92,15 @@ def compute_dtype(device: torch.device, precision: Precision) -> torch.dtype:
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
-    """Compute in `dtype` inside the block; never yield from within it."""
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+    """Compute in `dtype` inside the block; never yield from within it.
+
+    torch refuses to switch off what a device does not have, as Apple's before torch 2.5.
+    """
+    if dtype != torch.float32:
+        return torch.autocast(device.type, dtype=dtype)
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def laid_on(device: torch.device, values: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from .devices import laid_on
+from .devices import autocast, laid_on
 from .filters import local_mean
 from .noise import NoiseLevel
 from .normalization import Normalization
@@ -117,7 +117,7 @@ class Recorruption:
         uniform = laid_on(x.device, torch.rand(x.shape, generator=generator))
         normal = laid_on(x.device, torch.randn(x.shape, generator=generator))
         tosses = laid_on(x.device, torch.randint(2**COUNTED, x.shape, generator=generator))
-        with torch.autocast(x.device.type, enabled=False):  # it stands in for pixels: float32
+        with autocast(x.device, torch.float32):  # it stands in for pixels
             e = self._added(x, uniform, normal, tosses)
         return x + e, x - e
 
