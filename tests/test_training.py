@@ -224,6 +224,20 @@ def test_memory_is_a_pool_of_blocks_where_the_stack_is_too_large(
     assert max(image.reads) == 64 * 64
 
 
+@pytest.mark.parametrize("axes", ["TYX", "ZYX"])
+def test_a_step_asks_nothing_of_a_device_that_only_some_have(
+    noise: Noise, tiny: Build, axes: str
+) -> None:
+    """The meta device is no CPU and no CUDA either: lists of tensors in one call are not for it."""
+    image = noise(4, 40, 44)
+    denoiser = made(image, tiny(width=16, dimensions=3 if axes == "ZYX" else 2), axes)
+    assert denoiser.recorruption is not None
+    loop = training.Loop(denoiser, [denoiser.see(image)], denoiser.config, torch.device("meta"))
+    loop._load()
+    loop._step()
+    assert loop.state.step == 1
+
+
 # One seed, one result
 
 

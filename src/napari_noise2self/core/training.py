@@ -307,7 +307,7 @@ class Loop:
         state.network.zero_grad(set_to_none=True)
         objective.backward()  # type: ignore[no-untyped-call]
         parameters: list[Tensor] = list(state.network.parameters())
-        nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT, foreach=True)
+        nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)
         pace = min(1.0, (state.step + 1) / WARM_UP) / (1 + state.step / HALF_PACE)
         state.optimizer.step(config.learning_rate * pace)
         state.step += 1
