@@ -52,6 +52,23 @@ def test_a_target_alone_means_noise2noise(scene):
     )
 
 
+@pytest.mark.parametrize("place", [(3, 3), (50, 40)])
+def test_a_target_that_is_not_finite_is_refused_and_nothing_is_kept(scene, place):
+    """Whether in the region where shifts are looked for, or beyond it."""
+    _, first, second = scene
+    config = api.TrainingConfig(method="noise2noise", **TINY)
+    denoiser = api.Denoiser.for_image(first, "YX", config)
+    broken = second.copy()
+    broken[place] = np.nan
+    mend = r"the target has 1 NaN .*api\.fill_nan\(target\)"
+    with pytest.raises(api.ImageError, match=mend):
+        next(api.train(denoiser, first, target=broken))
+    with pytest.raises(api.ImageError, match=mend):
+        api.denoise(first, target=broken, config=config)
+    with pytest.raises(api.NotTrainedError):
+        denoiser.predict(first)
+
+
 @pytest.mark.parametrize("swaps", [False, True])
 def test_image_and_target_change_places_where_the_method_allows_it(swaps):
     stacks = [Stack.of(np.full((64, 64), value), "YX") for value in (1.0, 2.0)]

@@ -656,6 +656,25 @@ def test_going_on_with_another_image_judges_by_that_image(
 # What is refused
 
 
+@pytest.mark.parametrize("pooled", [False, True])
+def test_another_image_that_is_not_finite_is_refused_and_nothing_is_kept(
+    noise: Noise, tiny: Build, monkeypatch: pytest.MonkeyPatch, pooled: bool
+) -> None:
+    """Whether it lies on the device as a whole or in blocks, with a frame's neighbours."""
+    if pooled:
+        monkeypatch.setattr(training, "Crops", partial(Crops, resident_bytes=4 * 9 * 64 * 64))
+    image = noise(3, 40, 44)
+    broken = image.copy()
+    broken[1, 20, 20] = np.inf
+    denoiser = made(image, tiny(context=1))
+    record = denoiser.record
+    with pytest.raises(api.ImageError, match=r"the image has 1 NaN or infinite .*fill_nan\(image"):
+        next(api.train(denoiser, broken))
+    assert (denoiser.record, denoiser.training) == (record, None)
+    with pytest.raises(api.NotTrainedError):
+        denoiser.predict(image)
+
+
 def test_another_architecture_is_refused_once_it_is_trained(
     image: NDArray[np.float32], tiny: Build, train: Train
 ) -> None:

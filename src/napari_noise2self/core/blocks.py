@@ -108,12 +108,24 @@ def sample_windows(
     return windows
 
 
-def finite(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return `x`, or raise ImageError if it holds NaN or infinite values."""
+def finite(x: NDArray[np.float32], name: str = "image") -> NDArray[np.float32]:
+    """Return `x`, or raise ImageError if it, the `name`, holds NaN or infinite values."""
     bad = x.size - int(np.isfinite(x).sum())
     if bad:
         raise ImageError(
-            f"the image has {bad} NaN or infinite values among the {x.size} looked at; "
-            "replace them, for example with api.fill_nan(image)"
+            f"the {name} has {bad} NaN or infinite values among the {x.size} looked at; "
+            f"replace them, for example with api.fill_nan({name})"
         )
     return x
+
+
+def finite_window(
+    stack: Stack, sample: int, window: tuple[slice, ...], *, context: int = 0, name: str = "image"
+) -> NDArray[np.float32]:
+    """Read a window, or raise ImageError; NaN are the neighbours beyond the ends alone."""
+    values = stack.read(sample, window, context=context)
+    seen = np.split(values, 1 + 2 * context)  # each of (C, *window)
+    for part, place in zip(seen, [sample, *stack.neighbours(sample, context)], strict=True):
+        if place is not None:
+            finite(part, name)
+    return values

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from skimage.registration import phase_cross_correlation
 
 from .axes import Stack
+from .blocks import finite_window
 from .errors import ImageError
 
 LARGEST_SHIFT = 0.75
@@ -19,7 +20,7 @@ LOOKED_AT = 512
 
 
 def check_pair(noisy: Stack, target: Stack) -> None:
-    """Refuse a target that is of another shape, shifted, or the noisy image itself.
+    """Refuse a target that is of another shape, not finite, shifted, or the noisy image itself.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def check_pair(noisy: Stack, target: Stack) -> None:
             f"the noisy image is {noisy.shape} (samples, channels, space) and the target "
             f"{target.shape}; give two images of one scene with the same shape and axes"
         )
-    first, second = _central(noisy), _central(target)
+    first, second = _central(noisy, "image"), _central(target, "target")
     if np.array_equal(first, second):
         raise ImageError(
             "the target is the noisy image itself: a network would learn to copy it; give a second "
@@ -58,13 +59,13 @@ def check_pair(noisy: Stack, target: Stack) -> None:
         )
 
 
-def _central(stack: Stack) -> NDArray[np.float32]:
+def _central(stack: Stack, name: str) -> NDArray[np.float32]:
     """Return the central plane of the middle sample, channels averaged, at most 512 x 512."""
     window = [slice(n // 2, n // 2 + 1) for n in stack.spatial[:-2]]
     for n in stack.spatial[-2:]:
         start = max(0, (n - LOOKED_AT) // 2)
         window.append(slice(start, min(n, start + LOOKED_AT)))
-    values = stack.read(stack.samples // 2, tuple(window))
+    values = finite_window(stack, stack.samples // 2, tuple(window), name=name)
     plane: NDArray[np.float32] = values.mean(axis=0).reshape(values.shape[-2:])
     return plane
 

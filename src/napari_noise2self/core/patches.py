@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .axes import Stack, neighbour_steps
 from .batch import Batch
+from .blocks import finite_window
 from .config import MINIMUM_SIZE, TrainingConfig
 from .devices import laid_on
 from .masks import Grid
@@ -179,12 +180,34 @@ class Crops:
                 for n, b in zip(self.stacks[0].spatial, self.block, strict=True)
             )
         window = window_at(origin, self.block)
-        for data, stack in zip(self.data, self.stacks, strict=True):
-            context = 0 if self.whole or data is not self.data[0] else self.context
-            values = torch.from_numpy(stack.read(sample, window, context=context)).to(self.device)
-            data[slot] = self.normalization.apply(values[None])[0]
+        context = 0 if self.whole else self.context
+        for data, values in zip(self.data, self.read(sample, window, context), strict=True):
+            data[slot] = values
         self.origins[slot] = origin
         self._loaded = number + 1
+
+    def read(self, sample: int, window: tuple[slice, ...], context: int) -> list[Tensor]:
+        """Read a window of every stack, normalized and on the device: (C, *window) each.
+
+        Parameters
+        ----------
+        sample, window
+            Where.
+        context
+            Neighbours on each side of the noisy sample to read as well.
+
+        Raises
+        ------
+        ImageError
+            If there are NaN or infinite values; it says whether in image or target.
+        """
+        contexts, names = (context, 0), ("image", "target")
+        read = [
+            finite_window(stack, sample, window, context=c, name=name)
+            for stack, c, name in zip(self.stacks, contexts, names, strict=False)
+        ]
+        on_device = (torch.from_numpy(values)[None].to(self.device) for values in read)
+        return [self.normalization.apply(values)[0] for values in on_device]
 
     def renew(self, step: int) -> None:
         """Bring the pool to where it stands at `step`; a whole stack is loaded once."""

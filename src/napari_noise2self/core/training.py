@@ -66,8 +66,8 @@ def train(
     Raises
     ------
     ImageError
-        If the image is smaller than 32 pixels along Y or X, or the target is of
-        another shape or shifted.
+        If the image is smaller than 32 pixels along Y or X, what is read of image or
+        target holds NaN or infinite values, or the target is of another shape or shifted.
     ConfigError
         If the method wants a target and there is none, or the reverse.
     ModelMismatchError
@@ -172,6 +172,7 @@ class Loop:
         self.started = time.perf_counter()
         keep_freed_memory(device)
         model.network.to(device)
+        self.record_before = model.record
         if model.training is None:
             model.training = begin(model, device)
         self.state = model.training
@@ -267,10 +268,9 @@ class Loop:
         patch = patch_shape(first.spatial, self.config)
         held_out = HeldOut.seeded(self.grid, patch, seed)
         self.count = max(1, self.config.pixels_per_step // math.prod(patch))
-        normalization = self.model.normalization
         self.crops = Crops(
             self.stacks,
-            normalization,
+            self.model.normalization,
             patch,
             held_out,
             seed=seed,
@@ -282,15 +282,10 @@ class Loop:
         for start in range(0, len(places), self.count):
             part = places[start : start + self.count]
             seen = [
-                torch.stack(
-                    [
-                        torch.from_numpy(s.read(n, window_at(origin, patch), context=context))
-                        for n, origin in part
-                    ]
-                )
-                for s, context in zip(self.stacks, (self.model.context, 0), strict=False)
+                self.crops.read(n, window_at(origin, patch), self.model.context)
+                for n, origin in part
             ]
-            noisy, *targets = (normalization.apply(values.to(self.device)) for values in seen)
+            noisy, *targets = (torch.stack(each) for each in zip(*seen, strict=True))
             target = targets[0] if targets else None
             counted = held_out.counted([origin for _, origin in part], patch, self.device)
             self.windows.append(Batch(noisy, target, *counted))
@@ -381,6 +376,9 @@ class Loop:
         if state.loop is not self:
             return  # another call took over and saw to it
         state.loop = None
+        if math.isnan(state.baseline_loss):  # nothing has begun: its data could not be used
+            self.model.training, self.model.record = None, self.record_before
+            return
         state.average = snapshot(network)
         looked = state.curve and state.curve[-1][0] == state.step
         if look and self.windows and not looked:
