@@ -495,9 +495,8 @@ def test_the_time_limit_ends_it_and_the_last_weights_are_looked_at(
     assert equal(weights(denoiser), seen[event.step])
 
 
-def test_a_loss_that_becomes_infinite_ends_it_with_a_notice_and_the_best_weights(
-    image: NDArray[np.float32], tiny: Build, train: Train, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def explode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the training loss become infinite after step 13."""
     loss_of = methods.Noise2Self.loss
     calls = itertools.count()
 
@@ -506,6 +505,12 @@ def test_a_loss_that_becomes_infinite_ends_it_with_a_notice_and_the_best_weights
         return loss * math.inf if torch.is_grad_enabled() and next(calls) > 12 else loss
 
     monkeypatch.setattr(methods.Noise2Self, "loss", exploding)
+
+
+def test_a_loss_that_becomes_infinite_ends_it_with_a_notice_and_the_best_weights(
+    image: NDArray[np.float32], tiny: Build, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explode(monkeypatch)
     denoiser = made(image, tiny(steps=100, seed=1))  # its held-out loss falls from the start
     *events, last = train(denoiser, image)
     assert last.step == 20
@@ -592,6 +597,41 @@ def test_an_iterator_left_lying_does_not_disturb_the_next_call(
     gc.collect()
     assert [e.step for e in events] == [7, 8, 9, 10]
     assert equal(weights(denoiser), weights(straight))
+
+
+def test_an_iterator_left_lying_before_its_first_step_does_not_either(
+    image: NDArray[np.float32], tiny: Build, train: Train
+) -> None:
+    """The next call builds another network, which it must leave alone."""
+    straight, denoiser = made(image, tiny(steps=6)), made(image, tiny(steps=6))
+    train(straight, image)
+    left_lying = api.train(denoiser, image, tiny(steps=6, seed=1, width=8))
+    assert next(left_lying).step == 0
+    for event in api.train(denoiser, image, tiny(steps=6)):
+        if event.step == 2:
+            assert list(left_lying) == []
+        if event.step == 4:
+            left_lying.close()
+    assert equal(weights(denoiser), weights(straight))
+
+
+def test_an_iterator_left_lying_where_it_diverged_does_not_either(
+    image: NDArray[np.float32], tiny: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explode(monkeypatch)
+    denoiser = made(image, tiny(steps=100, seed=1))
+    left_lying = api.train(denoiser, image)
+    while next(left_lying).notice is None:
+        pass
+    kept = weights(denoiser)
+    monkeypatch.undo()
+    events = api.train(denoiser, image)
+    while next(events).step < 3:
+        pass
+    now = weights(denoiser)
+    left_lying.close()
+    assert equal(weights(denoiser), now)
+    assert not equal(now, kept)
 
 
 def test_an_error_on_the_way_leaves_the_best_weights(

@@ -153,6 +153,9 @@ def _adopt(model: Model, config: TrainingConfig) -> None:
             f"{words.format(*wanted)}; keep the model's with dataclasses.replace(denoiser.config, "
             "...), or begin a new Denoiser"
         )
+    if model.training is not None and model.training.loop is not None:
+        # An iterator that was left lying: where its weights lie, and before they may be replaced.
+        model.training.loop.rest(look=True)
     model.config = config
     if not model.trained:
         model.method = with_recorruption(METHODS[config.method](grid, context), recorruption)
@@ -176,8 +179,6 @@ class Loop:
         if model.training is None:
             model.training = begin(model, device)
         self.state = model.training
-        if self.state.loop is not None:  # an iterator that was dropped without being closed
-            self.state.loop.rest(look=True)
         self.state.to(device)
         restore(model.network, self.state.average)
         if self.state.stale >= config.patience:
@@ -248,6 +249,7 @@ class Loop:
         )
 
     def _diverged(self) -> str:
+        self.rest()  # at once: whoever sees the event may begin anew
         self.model.training = None  # nothing to go on from
         return (
             f"the loss became infinite at step {self.state.step}; the weights of step "
