@@ -58,6 +58,7 @@ def test_neighbours_are_those_of_the_stack(count: int, context: int, data: st.Da
     ("axes", "shape", "planes", "neighbours_of_7"),
     [
         ("TYX", (9, 4, 4), False, [6, 8]),
+        ("SYX", (9, 4, 4), False, [None, None]),
         ("STYX", (3, 5, 4, 4), False, [6, 8]),
         ("TSYX", (5, 3, 4, 4), False, [4, 10]),
         ("TZYX", (3, 5, 4, 4), True, [6, 8]),
@@ -66,7 +67,7 @@ def test_neighbours_are_those_of_the_stack(count: int, context: int, data: st.Da
     ],
 )
 def test_neighbours_are_found_along_one_axis(
-    axes: str, shape: tuple[int, ...], planes: bool, neighbours_of_7: list[int]
+    axes: str, shape: tuple[int, ...], planes: bool, neighbours_of_7: list[int | None]
 ) -> None:
     stack = Stack.of(np.arange(np.prod(shape), dtype=float).reshape(shape), axes, planes=planes)
     assert stack.neighbours(7, 1) == neighbours_of_7
@@ -74,9 +75,18 @@ def test_neighbours_are_found_along_one_axis(
     channels = stack.channels
     assert read.shape[0] == 3 * channels
     for place, sample in enumerate([7, *neighbours_of_7]):
-        np.testing.assert_array_equal(
-            read[place * channels : (place + 1) * channels], stack.read(sample)
-        )
+        part = read[place * channels : (place + 1) * channels]
+        expected = np.full_like(part, np.nan) if sample is None else stack.read(sample)
+        np.testing.assert_array_equal(part, expected)
+
+
+def test_separate_images_are_denoised_each_by_itself(
+    denoiser: api.Denoiser, movie: NDArray[np.float32]
+) -> None:
+    """By the model of a movie as well, which looks at the frames before and after."""
+    together = denoiser.predict(movie, "SYX")
+    for image, result in zip(movie, together, strict=True):
+        np.testing.assert_array_equal(denoiser.predict(image, "YX"), result)
 
 
 def test_no_pixel_reaches_its_own_strict_output(

@@ -319,7 +319,8 @@ class Stack:
     def neighbours(self, sample: int, context: int) -> list[int | None]:
         """Return the samples around `sample` along `context_axis`, `context` on each side.
 
-        Beyond an end of the stack there is none: None.
+        Beyond an end of the stack there is none: None. So it is everywhere without that axis:
+        separate samples (S) are no neighbours.
 
         Examples
         --------
@@ -328,9 +329,9 @@ class Stack:
         ([0, 1, 3, 4], [None, 1])
         """
         steps = neighbour_steps(context)
-        letters = self.sample_axes
-        if self.context_axis not in letters or not letters:
+        if not self.context_axis:
             return [None] * len(steps)
+        letters = self.sample_axes
         sizes = [self._sizes()[a] for a in letters]
         axis = letters.index(self.context_axis)
         here = int(np.unravel_index(sample, sizes)[axis])
