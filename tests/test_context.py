@@ -89,6 +89,23 @@ def test_separate_images_are_denoised_each_by_itself(
         np.testing.assert_array_equal(denoiser.predict(image, "YX"), result)
 
 
+def test_neighbours_of_another_kind_are_told_of(
+    denoiser: api.Denoiser, movie: NDArray[np.float32]
+) -> None:
+    def notice(axes: str, image: NDArray[np.float32] = movie) -> str | None:
+        return next(denoiser.predict_iter(image, axes)).notice
+
+    assert notice("TYX") is notice("SYX") is notice("YX", movie[0]) is None
+    told = notice("ZYX")
+    assert told is not None
+    assert "neighbouring frames (T)" in told
+    assert "this image has planes (Z)" in told
+    both = notice("ZYX", 20 * movie)
+    assert both is not None
+    assert both.startswith("channel 0 has mean")
+    assert both.endswith(told)
+
+
 def test_no_pixel_reaches_its_own_strict_output(
     denoiser: api.Denoiser, movie: NDArray[np.float32]
 ) -> None:

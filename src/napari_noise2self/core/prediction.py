@@ -112,7 +112,7 @@ def predict_iter(
     extent = cut[0].extent
     chosen = range(stack.samples) if samples is None else samples
     pending = [(sample, t) for sample in chosen for t in cut]
-    notice = model.normalization.differs_from(stack)
+    notice = _unlike(model, stack)
     done, steps = 0, len(pending) * len(work.passes)
     while pending:
         sample, current = pending[0]
@@ -157,6 +157,19 @@ def predict_iter(
         tile=extent,
         result=target.data,
     )
+
+
+def _unlike(model: Model, stack: Stack) -> str | None:
+    """Say in what the image is unlike what the model was trained on, if in anything."""
+    said = [model.normalization.differs_from(stack)]
+    had, has = model.context_axis, stack.context_axis
+    if model.context and has not in ("", had):
+        kinds = {"T": "frames (T)", "Z": "planes (Z)"}
+        said.append(
+            f"the model looks at neighbouring {kinds[had]} and this image has {kinds[has]}; if "
+            "the result looks wrong, correct the axes, or train on this image"
+        )
+    return "; ".join(filter(None, said)) or None
 
 
 def _target(stack: Stack, out: Any, *, blank: bool) -> Stack:
