@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_noise2self import api
+from napari_noise2self.core import methods
 from napari_noise2self.core.config import PRESETS
 
 Build = Callable[..., api.TrainingConfig]
@@ -112,6 +117,54 @@ def test_axes_of_an_image_are_followed(noise: Noise, tiny: Build) -> None:
     assert not np.array_equal(as_array, api.denoise(data, config=tiny(steps=2)))
 
 
+def explode(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Let the loss become infinite after so many steps."""
+    loss_of = methods.Noise2Self.loss
+    calls = itertools.count()
+
+    def exploding(self: Any, *args: Any) -> Tensor:
+        loss = loss_of(self, *args)
+        return loss * math.inf if torch.is_grad_enabled() and next(calls) >= steps else loss
+
+    monkeypatch.setattr(methods.Noise2Self, "loss", exploding)
+
+
+def test_a_loss_that_is_infinite_from_the_start_is_an_error(
+    noise: Noise, tiny: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no smoothing for a result; where something was learnt before, the notice is a warning."""
+    image = noise(40, 36) + np.linspace(0, 60, 36, dtype=np.float32)
+    explode(monkeypatch, 3)
+    with pytest.raises(api.ConfigError, match=r"learning_rate=0\.001: .*infinite by step 10.*0001"):
+        api.denoise(image, config=tiny(validate_every=25))
+    monkeypatch.undo()
+    explode(monkeypatch, 13)
+    with pytest.warns(UserWarning, match="step 12 are kept"):
+        clean = api.denoise(image, config=tiny(steps=100, seed=1))
+    assert np.isfinite(clean).all()
+
+
+# Notices
+
+
+def test_a_notice_is_a_warning_at_the_line_of_the_call(
+    noise: Noise, tiny: Build, train: Train
+) -> None:
+    image = noise(40, 36)
+    denoiser = api.Denoiser.for_image(image, config=tiny(steps=2, stride=2))
+    train(denoiser, image)
+    denoiser.predict(image)
+    other = 100 * image
+    calls: list[Callable[[], Any]] = [
+        lambda: denoiser.predict(other),
+        lambda: api.disagreement(denoiser, other, partitions=2),
+    ]
+    for call in calls:
+        with pytest.warns(UserWarning, match="has mean 9988 .* trained on 99") as warned:
+            call()
+        assert [w.filename for w in warned] == [__file__]
+
+
 # Analysis
 
 
@@ -155,6 +208,7 @@ def test_the_hole_follows_the_noise_unless_it_is_given(tiny: Build) -> None:
     white = rng.normal(100, 10, (96, 96))
     lines = white + np.roll(white, 1, axis=1) + np.roll(white, 2, axis=1)
     assert api.Denoiser.for_image(white, config=tiny()).footprint == (1, 1)
+    assert api.Denoiser.for_image(lines, config=tiny()).footprint > (1, 1)  # without a warning
     *_, last = api.Denoiser.for_image_iter(lines, config=tiny())
     width = last.result.footprint[1]
     assert last.result.footprint[0] == 1

@@ -23,6 +23,9 @@ from napari_noise2self.core.methods import MIRRORS, Noise2Self, Pass
 from napari_noise2self.core.networks import UNet
 from napari_noise2self.denoiser import Denoiser
 
+# The images are unlike what the denoisers' statistics say.
+pytestmark = pytest.mark.filterwarnings("ignore:channel . has mean")
+
 Case = tuple[Grid, tuple[int, ...], tuple[int, ...], int, float]
 
 

@@ -22,6 +22,9 @@ from napari_noise2self.core.methods import Noise2Self
 Random = Callable[..., api.Denoiser]
 Noise = Callable[..., NDArray[np.float32]]
 
+# Some images are unlike what the denoisers' statistics say.
+pytestmark = pytest.mark.filterwarnings("ignore:channel . has mean")
+
 
 def assert_same(first: NDArray[np.float32], second: NDArray[np.float32]) -> None:
     """Up to rounding, compared with how much the values spread."""

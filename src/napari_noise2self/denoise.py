@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .core.axes import Stack
 from .core.config import Output, Progress, TrainingConfig, last_result
+from .core.errors import ConfigError
 from .core.training import train
 from .denoiser import Denoiser
 
@@ -62,9 +63,15 @@ def denoise(
         If the image is constant, smaller than 32 pixels along Y or X, or holds
         NaN or infinite values; `AxesError` if the axes do not fit.
     ConfigError
-        If there is no such preset.
+        If there is no such preset, or the learning rate is so high that nothing is learnt.
     DeviceError
         If the device is not there.
+
+    Warns
+    -----
+    UserWarning
+        By each notice on training and prediction, for example that the loss
+        became infinite on the way.
 
     Examples
     --------
@@ -130,5 +137,13 @@ def denoise_iter(
         denoiser = event.result
         yield replace(event, result=None)
     assert denoiser is not None
-    yield from train(denoiser, stack, config, target=target)
+    for event in train(denoiser, stack, config, target=target):
+        if denoiser.training is None and not denoiser.record.best_step:
+            raise ConfigError(  # the weights that are kept would but smooth
+                f"learning_rate={config.learning_rate:g}: the loss became infinite by step "
+                f"{event.step}, before anything was learnt; give a lower one, for example "
+                f"config=TrainingConfig(learning_rate={config.learning_rate / 10:g}), and see "
+                "whether some pixels are far off all others"
+            )
+        yield event
     yield from denoiser.predict_iter(stack, output=output)

@@ -204,6 +204,12 @@ class Denoiser(Model):
         DeviceMemoryError
             If the device runs out of memory with the smallest tile.
 
+        Warns
+        -----
+        UserWarning
+            If the image is much unlike the one that was trained on, or the
+            tiles had to be halved.
+
         Examples
         --------
         >>> from napari_noise2self import api

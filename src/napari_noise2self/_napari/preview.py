@@ -194,7 +194,9 @@ def _predict(denoiser: Any, array: Any, axes: str, window: Window) -> NDArray[np
     place = dict(zip(axes, window.inner, strict=True)).get(denoiser.context_axis)
     samples = None if place is None or denoiser.ndim == 3 else range(place.start, place.stop)
     crop = np.asarray(array[window.read])
-    shown = denoiser.predict(crop, axes=axes, passes=PASSES, samples=samples)[window.inner]
+    events = denoiser.predict_iter(crop, axes=axes, passes=PASSES, samples=samples)
+    *_, last = events  # without its notices, which speak of the part that is shown
+    shown = last.result[window.inner]
     return np.ascontiguousarray(shown, dtype=np.float32)
 
 

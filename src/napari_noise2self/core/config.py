@@ -8,7 +8,7 @@ these dataclasses.
 from __future__ import annotations
 
 import math
-from collections import deque
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -291,7 +291,8 @@ class Progress:
         network must pass to be worth having.
     notice
         A sentence for the user, for example that the tiles were halved because
-        the device ran out of memory; None most of the time.
+        the device ran out of memory; None most of the time. From a plain verb,
+        those on training and prediction are warnings.
     tile
         Extent of the tiles that a prediction was made of, for each spatial
         axis; on its last event only.
@@ -325,5 +326,14 @@ class Progress:
 
 
 def last_result(events: Iterator[Progress]) -> Any:
-    """Run an operation to its end and return what it made."""
-    return deque(events, maxlen=1).pop().result
+    """Run an operation to its end and return what it made; for the plain verb beside its iterator.
+
+    A notice on training or prediction becomes a warning at the line that called the verb. Those of
+    an analysis or a calibration say what was found in the image, and the result holds it.
+    """
+    said = set()
+    for event in events:
+        if event.notice and event.stage in ("train", "predict") and event.notice not in said:
+            said.add(event.notice)
+            warnings.warn(event.notice, stacklevel=3)
+    return event.result

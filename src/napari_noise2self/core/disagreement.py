@@ -9,7 +9,6 @@ wrong together does not show.
 from __future__ import annotations
 
 import copy
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import Progress
+from .config import Progress, last_result
 from .errors import ConfigError
 from .masks import Grid
 from .model import Model
@@ -73,7 +72,7 @@ def disagreement(
     (64, 64)
     """
     events = disagreement_iter(model, image, axes, partitions=partitions, device=device)
-    result: NDArray[np.float32] = deque(events, maxlen=1).pop().result
+    result: NDArray[np.float32] = last_result(events)
     return result
 
 
