@@ -24,7 +24,9 @@ class Normalization:
     """Mean and standard deviation of each channel, in the image's intensity units.
 
     A constant channel (alpha, an empty one) has a standard deviation of zero
-    and comes out as it went in.
+    and is no part of what a network sees: it comes out as it went in, whatever
+    it is in another image, save from the strict output and from a network that
+    was trained on pairs, where it is the mean.
     """
 
     mean: tuple[float, ...]
@@ -106,7 +108,7 @@ class Normalization:
 
     def apply(self, x: Tensor) -> Tensor:
         """Normalize `x` of shape (N, C, *spatial), or with the channels of several samples."""
-        scale = tuple(std or 1.0 for std in self.std)
+        scale = tuple(std or math.inf for std in self.std)  # what is constant becomes 0
         return (x - self._column(self.mean, x)) / self._column(scale, x)
 
     def invert(self, x: Tensor) -> Tensor:

@@ -210,6 +210,9 @@ class _Work:
         # Nothing is there to be denoised; the strict output may not look at the pixel itself, and
         # of what is learnt from a target nobody knows which intensity stands for which.
         self.keeps_empty = output == "best" and not model.method.takes_target
+        # A channel that was constant in training is no part of what was learnt.
+        spatial = (1,) * len(stack.spatial)
+        self.unseen = np.equal(model.normalization.std, 0.0).reshape(-1, *spatial)
         self.guard = model.guard if self.keeps_empty and model.config.noise_model else None
         # The fill looks as far as the hole is wide.
         halo = [h + w for h, w in zip(self.network.halo, model.footprint, strict=True)]
@@ -286,5 +289,6 @@ class _Mean:
         mean = self.work.model.normalization.invert(mean)
         result: NDArray[np.float32] = mean[0].cpu().numpy()
         if self.work.keeps_empty:
-            np.copyto(result, self.own, where=empty_places(self.own))
+            kept = empty_places(self.own) | self.work.unseen
+            np.copyto(result, self.own, where=kept)
         return result[(slice(None), *self.tile.inner)]
