@@ -96,6 +96,21 @@ def test_a_target_of_another_shape_is_named(
     assert dock.panel.train_button.isEnabled()
 
 
+def test_a_target_that_is_not_finite_is_refused_with_the_menu_that_mends_it(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, pair: tuple[Any, Any]
+) -> None:
+    data = pair[1].data.copy()
+    data[3, 3] = np.nan
+    broken = viewer.add_image(data, name="broken")
+    dock = make_dock()
+    dock.panel.layer_box.layer_combo.setValue(pair[0])
+    dock.panel.pair_combo.setValue(broken)
+    with qtbot.waitSignal(dock.failed, timeout=LONG) as failed:
+        dock.train()
+    assert "target has 1 NaN" in failed.args[0]
+    assert "Layers > Filter > Replace NaN" in failed.args[0]
+
+
 def test_a_shifted_target_and_the_image_itself_are_refused(
     qtbot: Any, viewer: ViewerModel, make_dock: Dock, pair: tuple[Any, Any]
 ) -> None:

@@ -21,8 +21,9 @@ from .worker import Ended, Job
 _log = logging.getLogger(__name__)
 
 MENDS = {
-    ", for example with api.fill_nan(image)": (
-        ' with "Layers > Filter > Replace NaN and infinite values"'
+    **dict.fromkeys(
+        (", for example with api.fill_nan(image)", ", for example with api.fill_nan(target)"),
+        ' with "Layers > Filter > Replace NaN and infinite values"',
     ),
     "device='cpu'": "the CPU as device, under Advanced",
 }
