@@ -117,6 +117,16 @@ def test_what_is_not_known_is_null_in_json_and_nan_in_python() -> None:
     assert math.isnan(TrainingRecord.from_dict(values).validation_loss)
 
 
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_what_is_not_finite_is_null_in_json_as_well(loss: float) -> None:
+    record = TrainingRecord(validation_loss=loss, curve=((0, 1.0), (25, loss)))
+    values = json.loads(json.dumps(record.to_dict(), allow_nan=False))
+    assert (values["validation_loss"], values["curve"]) == (None, [[0, 1.0], [25, None]])
+    again = TrainingRecord.from_dict(values)
+    assert again.curve[0] == (0, 1.0)
+    assert math.isnan(again.curve[1][1])
+
+
 def test_what_a_later_version_adds_is_left_out(random_denoiser: Random) -> None:
     tensors, header = through_json(random_denoiser())
     header["record"]["electricity"] = 3.0

@@ -527,6 +527,27 @@ def test_a_loss_that_becomes_infinite_ends_it_with_a_notice_and_the_best_weights
     assert equal(weights(denoiser), kept)
 
 
+@pytest.mark.parametrize("values", [[1.0, 0.5, math.inf], [math.nan, math.inf, math.nan]])
+def test_a_denoiser_whose_looks_were_infinite_is_saved(
+    image: NDArray[np.float32],
+    tiny: Build,
+    train: Train,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Any,
+    values: list[float],
+) -> None:
+    """They are no points of the curve, and no weights are kept for them."""
+    looks(monkeypatch, itertools.chain(values, itertools.repeat(math.inf)))
+    denoiser = made(image, tiny(steps=12))
+    train(denoiser, image)
+    finite = [v for v in values if math.isfinite(v)]
+    assert [loss for _, loss in denoiser.record.curve] == finite
+    denoiser.save(tmp_path / "m.safetensors")
+    again = api.Denoiser.load(tmp_path / "m.safetensors")
+    assert again.record.curve == denoiser.record.curve
+    assert np.array_equal(again.predict(image, device="cpu"), denoiser.predict(image))
+
+
 def test_training_brings_the_held_out_loss_down(noise: Noise, tiny: Build, train: Train) -> None:
     """On stripes that the smoothing, which it starts from, wipes out."""
     image = noise(48, 48) + 40 * np.sin(np.arange(48, dtype=np.float32))

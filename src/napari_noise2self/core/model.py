@@ -63,17 +63,25 @@ class TrainingRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record in JSON's types; what is not known is None."""
-        values = asdict(self)
-        values["curve"] = [list(point) for point in self.curve]
-        return {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in values.items()}
+        values = {k: _known(v) for k, v in asdict(self).items()}
+        values["curve"] = [[step, _known(loss)] for step, loss in self.curve]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingRecord:
         """Rebuild a record; fields that this version does not know are left out."""
         known: dict[str, Any] = {f.name: type(f.default) for f in fields(cls)}
         kept = {k: known[k](v) for k, v in values.items() if k in known and v is not None}
-        kept["curve"] = tuple((int(step), float(loss)) for step, loss in kept.get("curve", ()))
+        kept["curve"] = tuple(
+            (int(step), math.nan if loss is None else float(loss))
+            for step, loss in kept.get("curve", ())
+        )
         return cls(**kept)
+
+
+def _known(value: Any) -> Any:
+    """Return `value`; None for what JSON has no number for."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(kw_only=True)

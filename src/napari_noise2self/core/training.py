@@ -357,7 +357,8 @@ class Loop:
             state.best = snapshot(self.model.network)
         if look.loss < lowest:
             state.lowest = look
-        state.curve = (*state.curve, (state.step, look.loss))
+        if math.isfinite(look.loss):
+            state.curve = (*state.curve, (state.step, look.loss))
         self._record(state.best_step, state.best_loss)
         return look.loss
 
