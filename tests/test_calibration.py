@@ -387,6 +387,11 @@ def test_another_kind_of_image_is_refused() -> None:
         found.denoise(np.full((40, 40), math.nan))
     with pytest.raises(ImageError, match=r"out has shape \(40,\); expected the image's"):
         found.denoise(np.zeros((40, 40)), out=np.zeros(40))
+    with pytest.raises(ImageError, match=r"out has dtype uint8, in which .* wrap"):
+        found.denoise(np.zeros((40, 40)), out=np.zeros((40, 40), np.uint8))
+    image = np.zeros((40, 40))
+    with pytest.raises(ImageError, match="shares its memory with the image"):
+        found.denoise(image, out=image[::-1])
 
 
 def test_trial_is_frozen() -> None:

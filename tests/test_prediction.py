@@ -267,6 +267,39 @@ def test_it_can_be_written_into_an_array(random_denoiser: Random, noise: Noise) 
     assert np.array_equal(on_disk[:], expected)
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "int32", "bool"])
+def test_no_array_of_integers_is_written_into(
+    random_denoiser: Random, noise: Noise, dtype: str
+) -> None:
+    """They would cut the result, and wrap what lies beyond their range."""
+    for out in (np.zeros((40, 36), dtype), zarr.zeros((40, 36), dtype=dtype)):
+        with pytest.raises(api.ImageError, match=rf"{dtype}, .*wrap; give an .*float32"):
+            random_denoiser().predict(noise(40, 36), out=out)
+        assert not np.asarray(out).any()
+
+
+def test_the_image_is_not_written_into(random_denoiser: Random, noise: Noise) -> None:
+    """Nor any part of it, which would be read again as what lies beside the next tile."""
+    denoiser, both = random_denoiser(), noise(50, 36)
+    on_disk = zarr.array(both)
+    for image, out in ((both, both), (both[:40], both[10:]), (on_disk, on_disk)):
+        with pytest.raises(api.ImageError, match="shares its memory with the image"):
+            denoiser.predict(image, out=out)
+    assert np.array_equal(both, noise(50, 36))
+    apart = noise(80, 36)
+    expected = denoiser.predict(apart[::2])
+    assert np.array_equal(denoiser.predict(apart[::2], out=apart[1::2]), expected)
+
+
+def test_what_an_array_held_stays_where_no_sample_is_asked_for(
+    random_denoiser: Random, noise: Noise
+) -> None:
+    denoiser, image, out = random_denoiser("TYX"), noise(3, 40, 36), np.ones((3, 40, 36))
+    denoiser.predict(image, out=out, samples=[1])
+    assert (out[[0, 2]] == 1).all()
+    assert np.array_equal(out[1], denoiser.predict(image)[1])
+
+
 def test_tiles_that_are_done_stay_when_it_is_stopped(random_denoiser: Random, noise: Noise) -> None:
     denoiser = random_denoiser(stride=(2, 2))
     image, out = noise(64, 64), np.full((64, 64), np.nan, np.float32)

@@ -177,8 +177,9 @@ class Denoiser(Model):
         device
             Where to compute; None for the configuration's, else the fastest.
         out
-            Array of the image's shape that accepts assignment (a memory map, a
-            zarr array) to write into; None for a new float32 array.
+            Array of the image's shape, real floating point, that accepts assignment (a
+            memory map, a zarr array) to write into, and not the image itself; None for
+            a new float32 array.
         tile
             Extent of a tile along each spatial axis; None takes it from the
             memory that is free.
@@ -187,8 +188,8 @@ class Denoiser(Model):
             "best", spread evenly; None runs them all.
         samples
             For a quick look: denoise only these of the samples (time points, or
-            planes), counted in the order of the image's axes, and leave NaN
-            elsewhere; None denoises them all.
+            planes), counted in the order of the image's axes. Elsewhere `out` keeps
+            what it held, and a new array holds NaN. None denoises them all.
 
         Returns
         -------
@@ -201,6 +202,9 @@ class Denoiser(Model):
             If the denoiser has not been trained.
         ModelMismatchError
             If the image does not fit.
+        ImageError
+            If the image holds NaN or infinite values, or `out` is of another
+            shape, holds integers or shares the image's memory.
         DeviceMemoryError
             If the device runs out of memory with the smallest tile.
 

@@ -15,7 +15,8 @@ from .axes import Stack
 from .blocks import blocks, finite
 from .classical import FAMILIES, Family, family_of
 from .config import Output, Progress, last_result
-from .errors import ConfigError, ImageError, ModelFileError, ModelMismatchError
+from .destination import destination
+from .errors import ConfigError, ModelFileError, ModelMismatchError
 from .invariance import strides
 from .plain import plain
 
@@ -231,8 +232,9 @@ class Calibration:
             ``"j-invariant"`` is the strict version that was calibrated;
             ``"best"`` mixes it with the pixel's own value, see `keep`.
         out
-            Array in the shape of `image` that accepts assignment, for example
-            zarr; None for a new one in memory.
+            Array in the shape of `image`, real floating point, that accepts
+            assignment, for example zarr, and not the image itself; None for a new
+            one in memory.
 
         Returns
         -------
@@ -244,7 +246,8 @@ class Calibration:
         ModelMismatchError
             If the number of channels or of spatial axes differs.
         ImageError
-            If there are NaN or infinite values, or `out` has another shape.
+            If there are NaN or infinite values, or `out` has another shape,
+            holds integers or shares the image's memory.
 
         Examples
         --------
@@ -264,13 +267,7 @@ class Calibration:
             raise ConfigError(f"output={output!r}: expected one of {', '.join(get_args(Output))}")
         family = family_of(self.family)
         stack = self.see(image, axes)
-        if out is None:
-            out = np.empty(stack.data.shape, dtype=np.float32)
-        elif tuple(out.shape) != tuple(stack.data.shape):
-            raise ImageError(
-                f"out has shape {tuple(out.shape)}; expected the image's, {stack.data.shape}"
-            )
-        return self._blocks(family, stack, Stack(out, stack.axes, stack.understood), output)
+        return self._blocks(family, stack, destination(stack, out), output)
 
     def _blocks(
         self, family: Family, stack: Stack, target: Stack, output: Output

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .axes import Stack
 from .config import Output, Progress
+from .destination import destination
 from .devices import (
     autocast,
     compute_dtype,
@@ -67,8 +68,9 @@ def predict_iter(
     device
         Where to compute; None for the configuration's, else the fastest.
     out
-        Array of the image's shape that accepts assignment (a memory map, a
-        zarr array) to write into; None for a new float32 array.
+        Array of the image's shape, real floating point, that accepts assignment (a
+        memory map, a zarr array) to write into, and not the image itself; None for
+        a new float32 array.
     tile
         Extent of a tile, for each spatial axis; None takes it from the memory
         that is free.
@@ -77,8 +79,8 @@ def predict_iter(
         spread evenly; None runs them all.
     samples
         For a quick look: denoise only these of the samples (time points, or
-        planes), counted in the order of the image's axes, and leave NaN
-        elsewhere; None denoises them all.
+        planes), counted in the order of the image's axes. Elsewhere `out` keeps
+        what it held, and a new array holds NaN. None denoises them all.
 
     Yields
     ------
@@ -92,6 +94,9 @@ def predict_iter(
         If the model has not trained yet.
     ModelMismatchError
         If the image does not fit the model.
+    ImageError
+        If the image holds NaN or infinite values, or `out` is of another shape,
+        holds integers or shares the image's memory.
     DeviceMemoryError
         If the device runs out of memory with the smallest tile.
     """
@@ -105,7 +110,7 @@ def predict_iter(
     if model.training is None and not model.trained:
         raise NotTrainedError("the denoiser has not been trained yet; call api.train first")
     stack = model.see(image, axes)
-    target = _target(stack, out, blank=samples is not None)
+    target = destination(stack, out, blank=samples is not None)
     work = _Work(model, stack, output, resolve_device(device or model.config.device), passes)
     started = time.perf_counter()
     cut = work.tiling.cut(tile or work.tile_size())
@@ -170,17 +175,6 @@ def _unlike(model: Model, stack: Stack) -> str | None:
             "the result looks wrong, correct the axes, or train on this image"
         )
     return "; ".join(filter(None, said)) or None
-
-
-def _target(stack: Stack, out: Any, *, blank: bool) -> Stack:
-    shape = tuple(stack.data.shape)
-    if out is None and blank:
-        out = np.full(shape, np.nan, dtype=np.float32)
-    elif out is None:
-        out = np.empty(shape, dtype=np.float32)
-    elif tuple(out.shape) != shape:
-        raise ImageError(f"out has shape {tuple(out.shape)}; expected the image's, {shape}")
-    return replace(stack, data=out)
 
 
 class _Work:
