@@ -89,7 +89,7 @@ def test_stop(
         result = viewer.layers["cells denoised"]
         done = ~np.isnan(result.data).any(axis=(1, 2))
         assert 0 < done.sum() < len(done)
-        assert f"planes 1 to {done.sum()} of 400" in busy.panel.state_label.text()
+        assert f"frames 1 to {done.sum()} of 400" in busy.panel.state_label.text()
         whole = busy.denoiser.predict(viewer.layers["cells"].data[:2], axes="TYX")
         np.testing.assert_array_equal(result.data[:2], whole)
     goes_on(qtbot, busy, tiny)

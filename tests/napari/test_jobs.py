@@ -77,7 +77,11 @@ def test_denoising_fills_and_delivers(image: Image, denoiser: Any) -> None:
     assert last.step == last.steps
 
 
-def test_what_is_finished_when_it_is_closed_is_known(image: Image, denoiser: Any) -> None:
+@pytest.mark.parametrize("axes", ["TYX", "ZYX"])
+def test_what_is_finished_when_it_is_closed_is_known(
+    stack: np.ndarray, denoiser: Any, axes: str
+) -> None:
+    image = Image(stack, axes)
     events = jobs.denoising({0: image}, denoiser, output="best", folders={})
     tally = None
     for event in events:

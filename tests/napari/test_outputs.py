@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,12 +12,13 @@ from napari_noise2self._napari.outputs import Tally, fits_in_memory, in_memory, 
 from napari_noise2self.core.axes import Image, Stack
 
 
-@pytest.mark.parametrize("axes", ["TSYX", "SYXT", "TCSYX"])
+@pytest.mark.parametrize("axes", ["TSYX", "SYXT", "TCSYX", "ZTYX", "TZCYX"])
 def test_a_tally_knows_the_samples_that_are_complete(axes: str) -> None:
-    sizes = {"T": 3, "S": 2, "C": 2, "Y": 8, "X": 6}
+    sizes = {"T": 3, "S": 2, "Z": 2, "C": 2, "Y": 8, "X": 6}
     data = np.full([sizes[a] for a in axes], np.nan, np.float32)
-    tally = Tally(data, axes)
-    stack = Stack(tally, axes, "")
+    seen = Stack(data, axes, "", planes=True)
+    tally = Tally(data, seen)
+    stack = replace(seen, data=tally)
     assert tally.samples == stack.samples == 6
     assert tally.finished() == []
     whole = (slice(0, 8), slice(0, 6))
@@ -25,16 +27,36 @@ def test_a_tally_knows_the_samples_that_are_complete(axes: str) -> None:
     assert tally.finished() == [4]
     stack.write(1, (slice(4, 8), slice(0, 6)), np.zeros((stack.channels, 4, 6), np.float32))
     assert tally.finished() == [1, 4]
-    complete = Stack(data, axes, "")
-    assert not np.isnan(complete.read(4)).any()
-    assert np.isnan(complete.read(0)).all()
+    assert not np.isnan(seen.read(4)).any()
+    assert np.isnan(seen.read(0)).all()
 
 
 def test_a_single_image_is_one_sample() -> None:
-    tally = Tally(np.zeros((8, 6), np.float32), "YX")
+    data = np.zeros((8, 6), np.float32)
+    tally = Tally(data, Stack.of(data))
     tally[0:8, 0:6] = np.ones((8, 6))
     assert tally.finished() == [0]
     assert (tally.data == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("axes", "planes", "samples", "name"),
+    [
+        ("ZYX", True, 3, "plane"),
+        ("TZYX", True, 6, "plane"),
+        ("ZYX", False, 1, "sample"),
+        ("TZYX", False, 2, "frame"),
+        ("TCYX", True, 2, "frame"),
+        ("SYX", True, 2, "sample"),
+    ],
+)
+def test_what_is_counted_is_called_by_its_name(
+    axes: str, planes: bool, samples: int, name: str
+) -> None:
+    sizes = {"T": 2, "S": 2, "C": 2, "Z": 3, "Y": 8, "X": 6}
+    data = np.zeros([sizes[a] for a in axes], np.float32)
+    tally = Tally(data, Stack.of(data, axes, planes=planes))
+    assert (tally.samples, tally.sample_name) == (samples, name)
 
 
 def test_ranges_in_words() -> None:

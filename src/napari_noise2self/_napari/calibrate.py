@@ -14,7 +14,7 @@ from qtpy.QtCore import Signal
 from ..core.config import FAMILY, Progress
 from ..core.errors import ImageError, Noise2SelfError
 from . import calibration_jobs as jobs
-from . import dialogs, pieces
+from . import dialogs, pieces, words
 from .calibration_plot import CalibrationPlot
 from .calibration_preview import CalibrationPreview
 from .dock import Dock
@@ -193,7 +193,7 @@ class CalibrateWidget(Dock):
         suffix = f"calibrated {calibration.family}"
         self._results = Results(self.viewer, {0: source}, record, suffix)
         self._state = State.APPLYING
-        self.say("Denoising. Stop keeps the planes that are finished.")
+        self.say(words.denoising(""))
         self.begin(lambda: jobs.applying(source.image, calibration, folder), name="apply")
 
     def save(self, path: str | Path) -> None:
@@ -227,6 +227,7 @@ class CalibrateWidget(Dock):
             self._take_loaded(event)
         elif isinstance(event, Filling | Filled) and self._results is not None:
             self._results.take(event)
+            self.say(words.denoising(self._results.keeps))
         elif isinstance(event, Progress) and self._state is State.CALIBRATING:
             self._take_trial(event)
 

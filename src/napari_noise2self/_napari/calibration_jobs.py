@@ -104,7 +104,8 @@ def applying(
 ) -> Generator[Progress | Filling | Filled, None, None]:
     """Denoise a whole image, into memory or into `folder`; what is finished stays at a stop."""
     yield Progress(stage="predict", step=0, steps=1, seconds=0.0)
-    events = filling(0, image, folder, lambda out: calibration.denoise_iter(image, out=out))
+    stack = calibration.see(image)
+    events = filling(0, image, stack, folder, lambda out: calibration.denoise_iter(image, out=out))
     with closing(events):
         for event in events:
             yield replace(event, result=None) if isinstance(event, Progress) else event

@@ -181,15 +181,16 @@ def _one(
                 result = progress.result
         yield Filled(key, result)
         return
-    denoiser.see(image)  # before a file is made
+    stack = denoiser.see(image)  # before a file is made
     yield from filling(
-        key, image, folder, lambda out: denoiser.predict_iter(image, output=output, out=out)
+        key, image, stack, folder, lambda out: denoiser.predict_iter(image, output=output, out=out)
     )
 
 
 def filling(
     key: int,
     image: Image,
+    stack: Stack,
     folder: Path | None,
     write: Callable[[Any], Generator[Progress, None, None]],
 ) -> Generator[Progress | Filling | Filled, None, None]:
@@ -201,12 +202,13 @@ def filling(
         Which output the events speak of.
     image
         What the output is like.
+    stack
+        The image as the operation sees it.
     folder
         Where to put it if it is too large for memory.
     write
         Starts the operation that writes into the array it is given.
     """
-    stack = Stack.of(image)
     with ExitStack() as stay:
         if folder is None:
             data = in_memory(image)
@@ -218,7 +220,7 @@ def filling(
                     folder, image.data.shape, np.float32, stack.axes, image.scale, image.units
                 )
             )
-        tally = Tally(data, stack.axes)
+        tally = Tally(data, stack)
         yield Filling(key, tally, folder)
         events = write(tally)
         stay.enter_context(closing(events))

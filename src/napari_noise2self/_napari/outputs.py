@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from ..core.axes import SAMPLES, Image
+from ..core.axes import Image, Stack
 
 SHARE_OF_MEMORY = 0.5
 """A result that takes more of the free memory than this goes to disk."""
@@ -24,31 +24,41 @@ class Tally:
     ----------
     data
         What is written into.
-    axes
-        Its axes.
+    stack
+        The image as whoever writes sees it: what a sample is depends on that.
     """
 
-    def __init__(self, data: Any, axes: str) -> None:
+    def __init__(self, data: Any, stack: Stack) -> None:
         self.data = data
         self.shape = tuple(int(n) for n in data.shape)
         self.dtype = np.dtype(data.dtype)
-        self._axes = axes
+        self._stack = stack
         self._written: Counter[int] = Counter()
 
     def __setitem__(self, index: tuple[int | slice, ...], values: Any) -> None:
         self.data[index] = values
-        place = [int(i) for i, a in zip(index, self._axes, strict=True) if a in SAMPLES]  # type: ignore[arg-type]
+        along = zip(index, self._is_sample, strict=True)
+        place = [int(i) for i, is_sample in along if is_sample]  # type: ignore[arg-type]
         sample = int(np.ravel_multi_index(place, self._sample_shape)) if place else 0
         self._written[sample] += np.size(values)
 
     @property
+    def _is_sample(self) -> list[bool]:
+        return [a in self._stack.sample_axes for a in self._stack.axes]
+
+    @property
     def _sample_shape(self) -> list[int]:
-        return [n for n, a in zip(self.shape, self._axes, strict=True) if a in SAMPLES]
+        return [n for n, is_sample in zip(self.shape, self._is_sample, strict=True) if is_sample]
 
     @property
     def samples(self) -> int:
         """How many samples there are."""
         return math.prod(self._sample_shape)
+
+    @property
+    def sample_name(self) -> str:
+        """What one of the samples is called."""
+        return {"Z": "plane", "T": "frame", "": "sample"}[self._stack.context_axis]
 
     def finished(self) -> list[int]:
         """Return the samples that are complete."""

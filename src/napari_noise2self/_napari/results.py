@@ -43,6 +43,14 @@ class Results:
             self._open.pop(event.key, None)
             self._add(event.key, event.data)
 
+    @property
+    def keeps(self) -> str:
+        """What a stop would keep where it is finished; "" where it would keep nothing."""
+        filling = next(reversed(self._open.values()), None)
+        if filling is not None and filling.tally.samples > 1:
+            return f"{filling.tally.sample_name}s"
+        return "layers" if len(self.sources) > 1 else ""
+
     def summary(self) -> str:
         """Add what is half finished, and say what was made."""
         parts = [f'"{layer.name}" is ready.' for layer in self.layers]
@@ -54,11 +62,13 @@ class Results:
                 assert axes is not None
                 layer = self._add(key, tally.data if folder is None else read_back(folder, axes))
                 parts.append(
-                    f'"{layer.name}" holds planes {in_words(done, tally.samples)}; '
+                    f'"{layer.name}" holds {tally.sample_name}s '
+                    f"{in_words(done, tally.samples)}; "
                     "the others are empty."
                 )
             else:
-                parts.append(f"Stopped before a plane of {image.name} was finished.")
+                part = f"a {tally.sample_name} of " if tally.samples > 1 else ""
+                parts.append(f"Stopped before {part}{image.name} was finished.")
         self._open.clear()
         return " ".join(parts) or "Nothing was denoised."
 

@@ -190,7 +190,8 @@ class DenoiseWidget(Dock):
     def progressed(self, events: list[Progress]) -> None:
         """Show how far a job is, in numbers, words and curves."""
         super().progressed(events)
-        self.say(words.running(events[-1]))
+        keeps = self._results.keeps if self._results is not None else ""
+        self.say(words.running(events[-1], keeps))
         self.panel.loss_plot.add(event for event in events if event.stage == "train")
 
     def job_ended(self, ended: Ended) -> None:

@@ -22,15 +22,20 @@ _STAGES = {
 }
 
 
-def running(progress: Progress) -> str:
-    """Say what is going on."""
+def running(progress: Progress, keeps: str = "") -> str:
+    """Say what is going on, and what a stop of a Denoise `keeps`."""
     if progress.stage == "train":
         text = f"Training: step {progress.step} of {progress.steps}"
         best = f", best so far {progress.best_step}" if progress.best_step else ""
         return f"{text}{best}."
     if progress.stage == "predict":
-        return "Denoising. Stop keeps the planes that are finished."
+        return denoising(keeps)
     return _STAGES.get(progress.stage, f"{progress.stage.capitalize()}.")
+
+
+def denoising(keeps: str) -> str:
+    """Say that results are being made, and what a stop `keeps` of them where it is finished."""
+    return f"Denoising. Stop keeps the {keeps} that are finished." if keeps else "Denoising."
 
 
 def on_bar(progress: Progress) -> str:

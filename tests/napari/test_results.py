@@ -1,0 +1,76 @@
+"""What one Denoise leaves in the viewer, and what is said about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_noise2self._napari.jobs import Filled, Filling
+from napari_noise2self._napari.layers import source_of
+from napari_noise2self._napari.outputs import Tally, in_memory
+from napari_noise2self._napari.results import Results
+from napari_noise2self.core.axes import Stack
+
+
+@pytest.fixture
+def viewer(stack: np.ndarray) -> ViewerModel:
+    viewer = ViewerModel()
+    viewer.add_image(stack, name="cells", axis_labels=("z", "y", "x"))
+    viewer.add_image(stack, name="movie", axis_labels=("t", "y", "x"))
+    viewer.add_image(stack[0], name="plane")
+    return viewer
+
+
+def results(viewer: ViewerModel, *names: str) -> Results:
+    """Return the results of a Denoise of these layers."""
+    sources = {key: source_of(viewer.layers[name]) for key, name in enumerate(names)}
+    return Results(viewer, sources, {"output": "best"})
+
+
+def begun(results: Results, key: int = 0, *, done: int = 0, planes: bool = True) -> Filling:
+    """Return the event of an output of which `done` samples are finished."""
+    image = results.sources[key].image
+    stack = Stack.of(image, planes=planes)
+    tally = Tally(in_memory(image), stack)
+    target = replace(stack, data=tally)
+    whole = tuple(slice(0, n) for n in stack.spatial)
+    for sample in range(done):
+        target.write(sample, whole, stack.read(sample))
+    return Filling(key, tally)
+
+
+@pytest.mark.parametrize(("name", "what"), [("cells", "planes"), ("movie", "frames")])
+def test_a_stop_keeps_what_is_finished(viewer: ViewerModel, name: str, what: str) -> None:
+    found = results(viewer, name)
+    found.take(begun(found, done=3))
+    assert found.keeps == what
+    words = found.summary()
+    assert f'"{name} denoised" holds {what} 1 to 3 of 8' in words
+    data = viewer.layers[f"{name} denoised"].data
+    np.testing.assert_array_equal(data[:3], viewer.layers[name].data[:3])
+    assert np.isnan(data[3:]).all()
+
+
+def test_nothing_is_promised_where_nothing_would_be_kept(viewer: ViewerModel) -> None:
+    whole = results(viewer, "cells")
+    whole.take(begun(whole, planes=False))
+    assert whole.keeps == "", "a volume is finished as a whole"
+    assert whole.summary() == "Stopped before cells was finished."
+    nothing = results(viewer, "cells")
+    assert nothing.keeps == "", "a map of disagreement too"
+    assert len(viewer.layers) == 3
+
+
+def test_of_several_layers_those_that_are_finished_are_kept(viewer: ViewerModel) -> None:
+    both = results(viewer, "plane", "cells")
+    both.take(begun(both))
+    assert both.keeps == "layers"
+    both.take(Filled(0, viewer.layers["plane"].data))
+    both.take(begun(both, 1))
+    assert both.keeps == "planes"
+    assert both.summary() == (
+        '"plane denoised" is ready. Stopped before a plane of cells was finished.'
+    )
