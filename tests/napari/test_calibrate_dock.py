@@ -16,6 +16,7 @@ from napari_noise2self._napari.calibration_jobs import looking
 from napari_noise2self._napari.calibration_plot import CalibrationPlot, marks
 from napari_noise2self._napari.layers import METADATA_KEY
 from napari_noise2self._napari.preview import Window
+from napari_noise2self.api import write_image
 from napari_noise2self.core.axes import Image
 from napari_noise2self.core.calibration import calibrate
 from napari_noise2self.core.classical import FAMILIES
@@ -201,6 +202,29 @@ def test_accept_takes_the_layer_above(
         press(qtbot, dock.accept_button)
     result = viewer.layers["next calibrated median"]
     np.testing.assert_array_equal(result.data, dock.calibration.denoise(noisy + 1))
+
+
+def test_an_accept_that_fails_shows_no_older_result(
+    qtbot: Any,
+    viewer: ViewerModel,
+    dock: CalibrateWidget,
+    noisy: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    viewer.add_image(noisy, name="cells")
+    calibrated(qtbot, dock)
+    viewer.add_image(np.where(np.eye(64) > 0, np.nan, noisy), name="bad")
+    folder = tmp_path / "bad.zarr"
+    write_image(folder, noisy, axes="YX")
+    monkeypatch.setattr("napari_noise2self._napari.calibrate.fits_in_memory", lambda _: False)
+    monkeypatch.setattr("napari_noise2self._napari.dialogs.folder_for_result", lambda *_: folder)
+    with qtbot.waitSignal(dock.failed, timeout=LONG) as failed:
+        press(qtbot, dock.accept_button)
+    assert "NaN" in failed.args[0]
+    assert "NaN" in dock.state_label.text()
+    assert "bad calibrated median" not in names(viewer)
+    assert dock.start_button.isEnabled()
 
 
 def test_the_preview_follows_the_slider(

@@ -11,7 +11,9 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_noise2self import api
+from napari_noise2self._napari import dialogs, widget
 from napari_noise2self._napari.controls import State
+from napari_noise2self._napari.results import Results
 from napari_noise2self._napari.widget import DenoiseWidget
 from napari_noise2self.core.config import TrainingConfig
 
@@ -186,6 +188,79 @@ def test_running_out_of_memory_while_denoising(
     monkeypatch.undo()
     with qtbot.waitSignal(dock.denoising_finished, timeout=LONG):
         dock.denoise()
+
+
+@pytest.fixture
+def on_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder of results that are taken for too large for memory."""
+    monkeypatch.setattr(widget, "fits_in_memory", lambda *_, **__: False)
+    monkeypatch.setattr(dialogs, "folder_for_result", lambda *args: tmp_path / f"{args[-1]}.zarr")
+    return tmp_path
+
+
+def test_what_is_finished_when_an_error_comes_is_kept(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    stack: np.ndarray,
+    messages: list[str],
+    on_disk: Path,
+) -> None:
+    dock = make_dock()
+    works(qtbot, dock, viewer, stack)
+    bad = stack.copy()
+    bad[5, 3, 3] = np.nan
+    viewer.add_image(bad, name="cells")
+    api.write_image(on_disk / "cells.zarr", stack, axes="TYX")
+    assert "NaN" in fails(qtbot, dock, dock.denoise)
+    result = viewer.layers["cells denoised"]
+    np.testing.assert_array_equal(result.data[:5], dock.denoiser.predict(stack[:5], axes="TYX"))
+    assert any("holds frames 1 to 5 of 8" in message for message in messages)
+    dock.panel.layer_box.layer_combo.setValue(viewer.layers["good"])
+    with qtbot.waitSignal(dock.denoising_finished, timeout=LONG):
+        dock.denoise()
+
+
+def test_an_older_result_on_disk_is_not_shown_as_a_new_one(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    noisy: np.ndarray,
+    messages: list[str],
+    on_disk: Path,
+) -> None:
+    dock = make_dock()
+    works(qtbot, dock, viewer, noisy)
+    viewer.add_image(nan(noisy), name="cells")
+    api.write_image(on_disk / "cells.zarr", noisy, axes="YX")
+    assert "NaN" in fails(qtbot, dock, dock.denoise)
+    assert "cells denoised" not in viewer.layers
+    combo = dock.panel.target_combo
+    combo.setCurrentIndex(combo.findData("all"))
+    with qtbot.waitSignal(dock.denoising_finished, timeout=LONG):
+        dock.denoise()
+    assert any("cells was left out" in message for message in messages)
+    assert "cells denoised" not in viewer.layers
+    assert dock.panel.state_label.text() == '"good denoised" is ready.'
+
+
+def test_a_result_that_cannot_be_shown_leaves_the_dock_ready(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    noisy: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(*_: Any) -> str:
+        raise OSError("the result is gone")
+
+    dock = make_dock()
+    works(qtbot, dock, viewer, noisy)
+    monkeypatch.setattr(Results, "summary", failing)
+    assert "the result is gone" in fails(qtbot, dock, dock.denoise)
+    assert dock.panel.denoise_button.isEnabled()
+    viewer.add_image(nan(noisy), name="bad")
+    assert "NaN" in fails(qtbot, dock, dock.denoise), "why the job ended comes first"
 
 
 def test_a_device_that_is_not_there(

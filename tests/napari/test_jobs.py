@@ -8,10 +8,11 @@ import pytest
 
 from napari_noise2self import api
 from napari_noise2self._napari import jobs
+from napari_noise2self._napari.outputs import Tally
 from napari_noise2self._napari.preview import Preview, Requests, Window
 from napari_noise2self.core.axes import Image
 from napari_noise2self.core.config import Progress, TrainingConfig
-from napari_noise2self.core.errors import ModelMismatchError
+from napari_noise2self.core.errors import ImageError, ImageFileError, ModelMismatchError
 
 
 def of_type(events: list[Any], kind: type) -> list[Any]:
@@ -130,6 +131,49 @@ def test_a_large_result_goes_to_disk(
     if not stop_early:
         np.testing.assert_array_equal(np.asarray(data), whole)
     np.testing.assert_array_equal(np.asarray(api.read_image(folder).data)[done], whole[done])
+
+
+@pytest.mark.parametrize("how", ["stopped", "failed"])
+def test_an_older_result_stays_where_nothing_of_the_new_one_is_finished(
+    image: Image, denoiser: Any, tmp_path: Path, how: str
+) -> None:
+    folder = tmp_path / "result.zarr"
+    api.write_image(folder, image.data, axes="TYX")
+    noisy = image.data.copy()
+    if how == "failed":
+        noisy[0, 0, 0] = np.nan
+    events = jobs.denoising({0: Image(noisy, "TYX")}, denoiser, output="best", folders={0: folder})
+    (filling,) = of_type([next(events)], jobs.Filling)
+    if how == "stopped":
+        next(events)
+        events.close()
+    else:
+        with pytest.raises(ImageError, match="NaN"):
+            list(events)
+    assert not filling.tally.kept
+    assert [path.name for path in tmp_path.iterdir()] == ["result.zarr"]
+    np.testing.assert_array_equal(api.read_image(folder).data, image.data)
+
+
+def test_what_a_full_disk_leaves_is_kept(
+    image: Image, denoiser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fills_up(tally: Tally, index: tuple[Any, ...], values: Any) -> None:
+        if index[0] == 5:
+            raise OSError(28, "No space left on device")
+        write(tally, index, values)
+
+    write = Tally.__setitem__
+    monkeypatch.setattr(Tally, "__setitem__", fills_up)
+    folder = tmp_path / "result.zarr"
+    events = jobs.denoising({0: image}, denoiser, output="best", folders={0: folder})
+    (filling,) = of_type([next(events)], jobs.Filling)
+    with pytest.raises(ImageFileError, match=r"No space left on device.*make room"):
+        list(events)
+    assert filling.tally.kept
+    assert filling.tally.finished() == [0, 1, 2, 3, 4]
+    whole = denoiser.predict(image)
+    np.testing.assert_array_equal(np.asarray(api.read_image(folder).data)[:5], whole[:5])
 
 
 def test_a_saved_model_is_loaded_bit_for_bit(image: Image, denoiser: Any, tmp_path: Path) -> None:

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_noise2self._napari.jobs import Filled, Filling
+from napari_noise2self._napari.jobs import Filled, Filling, LeftOut
 from napari_noise2self._napari.layers import source_of
 from napari_noise2self._napari.outputs import Tally, in_memory
 from napari_noise2self._napari.results import Results
+from napari_noise2self._napari.worker import Ended
 from napari_noise2self.core.axes import Stack
+
+STOPPED = Ended(stopped=True)
 
 
 @pytest.fixture
@@ -39,6 +42,7 @@ def begun(results: Results, key: int = 0, *, done: int = 0, planes: bool = True)
     whole = tuple(slice(0, n) for n in stack.spatial)
     for sample in range(done):
         target.write(sample, whole, stack.read(sample))
+    tally.kept = True
     return Filling(key, tally)
 
 
@@ -47,18 +51,29 @@ def test_a_stop_keeps_what_is_finished(viewer: ViewerModel, name: str, what: str
     found = results(viewer, name)
     found.take(begun(found, done=3))
     assert found.keeps == what
-    words = found.summary()
+    words = found.summary(STOPPED)
     assert f'"{name} denoised" holds {what} 1 to 3 of 8' in words
     data = viewer.layers[f"{name} denoised"].data
     np.testing.assert_array_equal(data[:3], viewer.layers[name].data[:3])
     assert np.isnan(data[3:]).all()
 
 
+def test_what_an_error_leaves_is_told_beside_it(viewer: ViewerModel, messages: list[str]) -> None:
+    found = results(viewer, "cells", "movie")
+    found.take(begun(found, done=2))
+    found.take(LeftOut(0))
+    found.take(begun(found, 1))
+    words = found.summary(Ended(stopped=False, error=OSError("disk")))
+    assert words == '"cells denoised" holds planes 1 to 2 of 8; the others are empty.'
+    assert messages == [words]
+    assert "movie denoised" not in viewer.layers
+
+
 def test_nothing_is_promised_where_nothing_would_be_kept(viewer: ViewerModel) -> None:
     whole = results(viewer, "cells")
     whole.take(begun(whole, planes=False))
     assert whole.keeps == "", "a volume is finished as a whole"
-    assert whole.summary() == "Stopped before cells was finished."
+    assert whole.summary(STOPPED) == "Stopped before cells was finished."
     nothing = results(viewer, "cells")
     assert nothing.keeps == "", "a map of disagreement too"
     assert len(viewer.layers) == 3
@@ -71,6 +86,6 @@ def test_of_several_layers_those_that_are_finished_are_kept(viewer: ViewerModel)
     both.take(Filled(0, viewer.layers["plane"].data))
     both.take(begun(both, 1))
     assert both.keeps == "planes"
-    assert both.summary() == (
+    assert both.summary(STOPPED) == (
         '"plane denoised" is ready. Stopped before a plane of cells was finished.'
     )

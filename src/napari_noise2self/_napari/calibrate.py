@@ -263,7 +263,7 @@ class CalibrateWidget(Dock):
         state, self._state = self._state, State.AT_REST
         if state is State.APPLYING and self._results is not None:
             results, self._results = self._results, None
-            self.say(results.summary())
+            self.say(results.summary(ended))
             if results.layers:
                 self.preview.remove()  # the result shows more
         elif state is State.CALIBRATING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import Any
 
 from napari.utils.notifications import notification_manager, show_error, show_info
@@ -157,7 +158,11 @@ class Dock(QWidget):
         self.progress_bar.setRange(0, 1)
         self.progress_bar.setValue(0)
         self.progress_bar.setFormat("")
-        self.job_ended(ended)
+        try:
+            self.job_ended(ended)
+        except Exception as error:  # must neither hide why the job ended nor leave the dock busy
+            _log.exception("what a job came to could not be shown")
+            ended = replace(ended, error=ended.error or error)
         if ended.error is not None:
             self.fail(ended.error)
         else:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..core.axes import Image, Stack
 from ..core.config import Output, Progress, TrainingConfig
-from ..core.errors import ImageError, ModelMismatchError
+from ..core.errors import ImageError, ImageFileError, ModelMismatchError, Noise2SelfError
 from .outputs import Tally, in_memory, read_back
 from .preview import Preview, Requests, with_previews
 
@@ -46,6 +46,13 @@ class Filled:
 
     key: int
     data: Any
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """The output of `key` met an error, and the others go on."""
+
+    key: int
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ def denoising(
     *,
     output: Output | Literal["disagreement"],
     folders: Mapping[int, Path],
-) -> Generator[Progress | Filling | Filled, None, None]:
+) -> Generator[Progress | Filling | Filled | LeftOut, None, None]:
     """Apply a denoiser to images, one after the other.
 
     Parameters
@@ -135,12 +142,11 @@ def denoising(
         Which output; ``"disagreement"`` is by how much several strict ones differ,
         and is always made in memory.
     folders
-        Where to put results that are too large for memory, by key. What is
-        finished stays there when the iterator is closed early.
+        Where to put results that are too large for memory, by key.
 
     Yields
     ------
-    Progress, Filling or Filled
+    Progress, Filling, Filled or LeftOut
         Where one of several images does not fit the model, a `Progress` with
         a notice says so and the others are done.
     """
@@ -155,6 +161,7 @@ def denoising(
         except (ImageError, ModelMismatchError) as error:
             if len(images) == 1:
                 raise
+            yield LeftOut(key)
             yield Progress(
                 stage="predict",
                 step=position + 1,
@@ -196,6 +203,10 @@ def filling(
 ) -> Generator[Progress | Filling | Filled, None, None]:
     """Make an output in the image's shape, and write into it.
 
+    Where it is closed early or meets an error, what is finished is kept: the
+    tally of `Filling` says so. An older result in `folder` is replaced only if
+    there is any of the new one.
+
     Parameters
     ----------
     key
@@ -209,6 +220,7 @@ def filling(
     write
         Starts the operation that writes into the array it is given.
     """
+    failure: BaseException | None = None
     with ExitStack() as stay:
         if folder is None:
             data = in_memory(image)
@@ -226,8 +238,21 @@ def filling(
         stay.enter_context(closing(events))
         try:
             yield from events
-        except GeneratorExit:
-            return  # leaves the blocks as if all were done: what is written stays
+        except (Exception, GeneratorExit) as reason:
+            if not tally.finished():
+                raise
+            failure = reason  # leaves the blocks as if all were done: what is written stays
+    tally.kept = True
+    try:
+        if folder and isinstance(failure, OSError) and not isinstance(failure, Noise2SelfError):
+            raise ImageFileError(
+                f"{folder} is not complete ({failure.strerror or failure}), only what was finished "
+                "is there; if the disk is full, make room and denoise again"
+            ) from failure
+        if failure is not None:
+            raise failure
+    finally:
+        del failure  # its traceback refers to this frame, and so to the pixels
     yield Filled(key, data if folder is None else read_back(folder, stack.axes))
 
 

@@ -26,6 +26,12 @@ class Tally:
         What is written into.
     stack
         The image as whoever writes sees it: what a sample is depends on that.
+
+    Attributes
+    ----------
+    kept
+        Whether the work has ended and what is finished is there to be shown: on
+        disk, that it stands under its name.
     """
 
     def __init__(self, data: Any, stack: Stack) -> None:
@@ -34,6 +40,7 @@ class Tally:
         self.dtype = np.dtype(data.dtype)
         self._stack = stack
         self._written: Counter[int] = Counter()
+        self.kept = False
 
     def __setitem__(self, index: tuple[int | slice, ...], values: Any) -> None:
         self.data[index] = values

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .jobs import Filled, Filling
+from napari.utils.notifications import show_info
+
+from .jobs import Filled, Filling, LeftOut
 from .layers import METADATA_KEY, Source, pixels_for_display, result_name
 from .outputs import in_words, read_back
+from .worker import Ended
 
 
 @dataclass
@@ -34,14 +37,17 @@ class Results:
     suffix: str = "denoised"
     layers: list[Any] = field(default_factory=list)
     _open: dict[int, Filling] = field(default_factory=dict)
+    _told: list[str] = field(default_factory=list)
 
-    def take(self, event: Filling | Filled) -> None:
+    def take(self, event: Filling | Filled | LeftOut) -> None:
         """Follow one output; a complete one becomes a layer."""
         if isinstance(event, Filling):
             self._open[event.key] = event
+        elif isinstance(event, LeftOut):
+            self._end(event.key)
         else:
             self._open.pop(event.key, None)
-            self._add(event.key, event.data)
+            self._told.append(f'"{self._add(event.key, event.data).name}" is ready.')
 
     @property
     def keeps(self) -> str:
@@ -51,26 +57,35 @@ class Results:
             return f"{filling.tally.sample_name}s"
         return "layers" if len(self.sources) > 1 else ""
 
-    def summary(self) -> str:
-        """Add what is half finished, and say what was made."""
-        parts = [f'"{layer.name}" is ready.' for layer in self.layers]
-        for key, filling in self._open.items():
-            tally, image = filling.tally, self.sources[key].image
-            done = tally.finished()
-            if done:
-                folder, axes = filling.folder, image.axes
-                assert axes is not None
-                layer = self._add(key, tally.data if folder is None else read_back(folder, axes))
-                parts.append(
-                    f'"{layer.name}" holds {tally.sample_name}s '
-                    f"{in_words(done, tally.samples)}; "
-                    "the others are empty."
-                )
-            else:
-                part = f"a {tally.sample_name} of " if tally.samples > 1 else ""
-                parts.append(f"Stopped before {part}{image.name} was finished.")
-        self._open.clear()
-        return " ".join(parts) or "Nothing was denoised."
+    def summary(self, ended: Ended) -> str:
+        """Add what is half finished, and say what was made.
+
+        After an error a notification says it too: the state line is the error's.
+        """
+        for key in tuple(self._open):
+            self._end(key, stopped=ended.stopped and ended.error is None)
+        text = " ".join(self._told) or "Nothing was denoised."
+        if ended.error is not None and self.layers:
+            show_info(text)
+        return text
+
+    def _end(self, key: int, *, stopped: bool = False) -> None:
+        """Add what there is of an output that will not be completed."""
+        filling = self._open.pop(key, None)
+        if filling is None:
+            return
+        tally, image, folder = filling.tally, self.sources[key].image, filling.folder
+        done = tally.finished() if tally.kept else []
+        if done:
+            assert image.axes is not None
+            data = tally.data if folder is None else read_back(folder, image.axes)
+            self._told.append(
+                f'"{self._add(key, data).name}" holds {tally.sample_name}s '
+                f"{in_words(done, tally.samples)}; the others are empty."
+            )
+        elif stopped:
+            part = f"a {tally.sample_name} of " if tally.samples > 1 else ""
+            self._told.append(f"Stopped before {part}{image.name} was finished.")
 
     def _add(self, key: int, data: Any) -> Any:
         source = self.sources[key]

@@ -184,7 +184,8 @@ class DenoiseWidget(Dock):
             self.live.largest = LARGEST_ON_GPU if event.device.startswith("GPU") else LARGEST
         elif isinstance(event, jobs.Saved):
             self.say(f"The model is saved in {event.path}.")
-        elif isinstance(event, jobs.Filling | jobs.Filled) and self._results is not None:
+        elif isinstance(event, jobs.Filling | jobs.Filled | jobs.LeftOut):
+            assert self._results is not None
             self._results.take(event)
 
     def progressed(self, events: list[Progress]) -> None:
@@ -201,7 +202,7 @@ class DenoiseWidget(Dock):
         if state is State.TRAINING:
             self._training_ended(ended)
         elif state is State.PREDICTING:
-            self._denoising_ended()
+            self._denoising_ended(ended)
         elif state is State.LOADING and ended.error is None:
             self._state = State.READY
             self.say("The model is loaded.")
@@ -236,10 +237,10 @@ class DenoiseWidget(Dock):
         if self._plan.layer() not in self.viewer.layers:
             self.live.remove()
 
-    def _denoising_ended(self) -> None:
+    def _denoising_ended(self, ended: Ended) -> None:
         assert self._results is not None
         results, self._results = self._results, None
-        self.say(f"{self._told} {results.summary()}".strip())
+        self.say(f"{self._told} {results.summary(ended)}".strip())
         if results.layers:
             self.live.remove()  # the result shows more
 
