@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_noise2self import api
-from napari_noise2self._napari import dialogs, widget
+from napari_noise2self._napari import dialogs, outputs, widget
 from napari_noise2self._napari.controls import State
 from napari_noise2self._napari.results import Results
 from napari_noise2self._napari.widget import DenoiseWidget
@@ -242,6 +243,36 @@ def test_an_older_result_on_disk_is_not_shown_as_a_new_one(
     assert any("cells was left out" in message for message in messages)
     assert "cells denoised" not in viewer.layers
     assert dock.panel.state_label.text() == '"good denoised" is ready.'
+
+
+def test_memory_is_shared_by_the_results_of_several_layers(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    stack: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def folder_for_result(*args: Any) -> Path:
+        asked.append(args[-1])
+        return tmp_path / f"{args[-1]}.zarr"
+
+    dock = make_dock()
+    works(qtbot, dock, viewer, stack)
+    viewer.add_image(stack, name="second")
+    viewer.add_image(stack, name="third")
+    free = SimpleNamespace(available=5 * stack.nbytes)
+    monkeypatch.setattr(outputs, "psutil", SimpleNamespace(virtual_memory=lambda: free))
+    monkeypatch.setattr(dialogs, "folder_for_result", folder_for_result)
+    panel = dock.panel
+    panel.target_combo.setCurrentIndex(panel.target_combo.findData("all"))
+    with qtbot.waitSignal(dock.denoising_finished, timeout=LONG):
+        dock.denoise()
+    assert asked == ["third"], "half of what is free holds two results"
+    panel.output_combo.setCurrentIndex(panel.output_combo.findData("disagreement"))
+    assert "fewer frames" in fails(qtbot, dock, dock.denoise)
 
 
 def test_a_result_that_cannot_be_shown_leaves_the_dock_ready(

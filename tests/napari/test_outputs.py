@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 
 from napari_noise2self._napari import outputs
-from napari_noise2self._napari.outputs import Tally, fits_in_memory, in_memory, in_words
+from napari_noise2self._napari.outputs import (
+    Tally,
+    bytes_of_result,
+    check_disagreement,
+    fits_in_memory,
+    in_memory,
+    in_words,
+)
 from napari_noise2self.core.axes import Image, Stack
+from napari_noise2self.core.errors import ImageError
 
 
 @pytest.mark.parametrize("axes", ["TSYX", "SYXT", "TCSYX", "ZTYX", "TZCYX"])
@@ -71,6 +79,26 @@ def test_a_large_result_does_not_go_to_memory(monkeypatch: pytest.MonkeyPatch) -
     small = SimpleNamespace(available=500_000)
     monkeypatch.setattr(outputs.psutil, "virtual_memory", lambda: small)
     assert not fits_in_memory(image)
+
+
+def test_what_is_promised_to_others_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image(np.zeros((10, 100, 100), np.uint8), "TYX")  # a result of 400 000 bytes
+    free = SimpleNamespace(available=1_000_000)
+    monkeypatch.setattr(outputs.psutil, "virtual_memory", lambda: free)
+    assert fits_in_memory(image)
+    assert not fits_in_memory(image, beside=bytes_of_result(image))
+
+
+def test_a_disagreement_that_would_take_too_much_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = Image(np.zeros((10, 1000, 1000), np.uint8), "TYX", name="movie")
+    check_disagreement(image)
+    free = SimpleNamespace(available=1_000_000_000)
+    monkeypatch.setattr(outputs.psutil, "virtual_memory", lambda: free)
+    assert fits_in_memory(image)
+    with pytest.raises(ImageError, match=r'"movie" would take 0\.5 GB .*fewer frames or planes'):
+        check_disagreement(image)
 
 
 def test_a_result_on_disk_is_read_back_in_its_own_order(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from weakref import ref
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
+from ..core.axes import Image
 from ..core.config import Progress
 from ..core.errors import ImageError, Noise2SelfError
 from . import dialogs, jobs, words
@@ -20,7 +21,7 @@ from .layers import unscaled
 from .live import LivePreview
 from .memory import Memory
 from .model_files import key_of
-from .outputs import fits_in_memory
+from .outputs import bytes_of_result, check_disagreement, fits_in_memory
 from .panel import Panel
 from .plan import Plan
 from .preview import LARGEST, LARGEST_ON_GPU, Preview
@@ -137,23 +138,17 @@ class DenoiseWidget(Dock):
     def _denoise(self, layers: list[Any], output: str) -> None:
         if not self._state.at_rest or self.denoiser is None or not layers:
             return
-        try:
-            sources = {n: self.panel.layer_box.source_for(x) for n, x in enumerate(layers)}
-        except Noise2SelfError as error:
-            self.fail(error)
-            return
         denoiser = self.denoiser
         if denoiser.method.takes_target:
             output = "best"  # what was trained on a pair has no strict output
-        folders = {}
-        for key, source in sources.items():
-            if not fits_in_memory(source.image) and output != "disagreement":
-                folder = dialogs.folder_for_result(
-                    self, self.memory.remembered.folder, source.image.name
-                )
-                if folder is None:
-                    return
-                folders[key] = folder
+        try:
+            sources = {n: self.panel.layer_box.source_for(x) for n, x in enumerate(layers)}
+            folders = self._folders({key: source.image for key, source in sources.items()}, output)
+        except Noise2SelfError as error:
+            self.fail(error)
+            return
+        if folders is None:
+            return
         record = {
             "model": denoiser.record.to_dict(),
             "output": output,
@@ -169,6 +164,29 @@ class DenoiseWidget(Dock):
             State.PREDICTING,
             lambda: jobs.denoising(images, denoiser, output=output, folders=folders),
         )
+
+    def _folders(self, images: Mapping[int, Image], output: str) -> dict[int, Path] | None:
+        """Return where to put results that are too large for memory; None to do nothing.
+
+        Raises
+        ------
+        ImageError
+            If one is too large that cannot be put on disk.
+        """
+        folders: dict[int, Path] = {}
+        promised = 0
+        for key, image in images.items():
+            if output == "disagreement":
+                check_disagreement(image, beside=promised)
+            elif not fits_in_memory(image, beside=promised):
+                start = self.memory.remembered.folder
+                folder = dialogs.folder_for_result(self, start, image.name)
+                if folder is None:
+                    return None
+                folders[key] = folder
+                continue
+            promised += bytes_of_result(image)
+        return folders
 
     def take(self, event: Any) -> None:
         """Use one event of a job."""

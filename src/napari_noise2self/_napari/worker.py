@@ -189,6 +189,11 @@ def _explained(error: Exception) -> Exception:
     if isinstance(error, DeviceMemoryError) or not kinds & {"OutOfMemoryError", "MemoryError"}:
         return error
     _log.error("out of memory: %s", error)
+    if "MemoryError" in kinds:  # Python's own, not torch's: the arrays found no place
+        return DeviceMemoryError(
+            "the memory of this computer ran out; close other programs, or take a smaller part "
+            "of the image"
+        )
     return DeviceMemoryError(
         "the memory of the computing device ran out; make Width or Pixels per step smaller "
         "under Advanced, or choose the device cpu there, or close other programs that use it"
