@@ -79,6 +79,16 @@ def test_nothing_is_promised_where_nothing_would_be_kept(viewer: ViewerModel) ->
     assert len(viewer.layers) == 3
 
 
+@pytest.mark.parametrize("selected", [(), ("plane",), ("cells", "plane")])
+def test_the_selection_stays(viewer: ViewerModel, selected: tuple[str, ...]) -> None:
+    viewer.layers.selection = [viewer.layers[name] for name in selected]
+    active = viewer.layers.selection.active
+    found = results(viewer, "plane")
+    found.take(Filled(0, viewer.layers["plane"].data))
+    assert {layer.name for layer in viewer.layers.selection} == set(selected)
+    assert viewer.layers.selection.active is active
+
+
 def test_of_several_layers_those_that_are_finished_are_kept(viewer: ViewerModel) -> None:
     both = results(viewer, "plane", "cells")
     both.take(begun(both))

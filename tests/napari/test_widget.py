@@ -297,6 +297,30 @@ def test_all_open_layers_are_denoised(
     assert any("two channels was left out" in message for message in messages)
 
 
+def test_selected_layers_stay_selected_through_training_and_denoising(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    at_rest: Callable[[DenoiseWidget], None],
+    noisy: np.ndarray,
+    endless: TrainingConfig,
+) -> None:
+    chosen = [viewer.add_image(noisy, name=name) for name in ("one", "two", "three")]
+    dock = make_dock(endless)
+    combo = dock.panel.target_combo
+    combo.setCurrentIndex(combo.findData("selected"))
+    viewer.layers.selection = chosen
+    dock.train()
+    qtbot.waitUntil(lambda: "three preview" in names(viewer), timeout=LONG)
+    dock.stop()
+    at_rest(dock)
+    denoise(qtbot, dock)
+    assert set(viewer.layers.selection) == set(chosen)
+    assert {"one denoised", "two denoised", "three denoised"} <= set(names(viewer))
+    denoise(qtbot, dock)
+    assert len(viewer.layers) == 9, "the next click means the same three again"
+
+
 def test_colour_multiscale_and_lazy_layers(
     qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: np.ndarray, tiny: TrainingConfig
 ) -> None:

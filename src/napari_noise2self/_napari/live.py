@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
 from .layers import METADATA_KEY, Source, pixels_for_display, result_name
+from .placing import selection_kept
 from .preview import LARGEST, SMALLEST, Preview, Requests, affordable_pixels
 from .view import moved_translate, window_shown
 
@@ -125,15 +126,14 @@ class LivePreview(QObject):
     def _add(self, data: Any, translate: Any) -> None:
         assert self._source is not None
         taken = {layer.name for layer in self._viewer.layers}
-        selected = self._viewer.layers.selection.active
-        self._layer = self._viewer.add_image(
-            data,
-            name=result_name(self._source.image.name, taken, suffix="preview"),
-            rgb=self._source.rgb,
-            metadata={METADATA_KEY: {"preview": True}},
-            **{**self._source.appearance, "translate": translate},
-        )
-        self._viewer.layers.selection.active = selected
+        with selection_kept(self._viewer.layers):
+            self._layer = self._viewer.add_image(
+                data,
+                name=result_name(self._source.image.name, taken, suffix="preview"),
+                rgb=self._source.rgb,
+                metadata={METADATA_KEY: {"preview": True}},
+                **{**self._source.appearance, "translate": translate},
+            )
 
     def _emitters(self) -> list[Any]:
         viewer = self._viewer

@@ -11,6 +11,7 @@ from napari.utils.notifications import show_info
 from .jobs import Filled, Filling, LeftOut
 from .layers import METADATA_KEY, Source, pixels_for_display, result_name
 from .outputs import in_words, read_back
+from .placing import selection_kept
 from .worker import Ended
 
 
@@ -89,18 +90,14 @@ class Results:
 
     def _add(self, key: int, data: Any) -> Any:
         source = self.sources[key]
-        layers = self.viewer.layers
-        active = layers.selection.active
-        layer = self.viewer.add_image(
-            pixels_for_display(data, source),
-            name=result_name(
-                source.image.name, {layer.name for layer in layers}, suffix=self.suffix
-            ),
-            rgb=source.rgb,
-            metadata={METADATA_KEY: {**self.record, "source": source.image.name}},
-            **source.appearance,
-        )
-        if active is not None and active in layers:
-            layers.selection.active = active  # the next click means the same image again
+        taken = {layer.name for layer in self.viewer.layers}
+        with selection_kept(self.viewer.layers):
+            layer = self.viewer.add_image(
+                pixels_for_display(data, source),
+                name=result_name(source.image.name, taken, suffix=self.suffix),
+                rgb=source.rgb,
+                metadata={METADATA_KEY: {**self.record, "source": source.image.name}},
+                **source.appearance,
+            )
         self.layers.append(layer)
         return layer
