@@ -75,6 +75,7 @@ def test_a_result_looks_and_lies_like_its_source() -> None:
         colormap="magma",
         contrast_limits=(0.2, 0.7),
         gamma=0.8,
+        blending="additive",
     )
     source = source_of(source_layer)
     result = Image(source.image.data, **source.appearance)
@@ -82,7 +83,7 @@ def test_a_result_looks_and_lies_like_its_source() -> None:
         mine, its = getattr(result, name), getattr(source_layer, name)
         if name == "affine":
             mine, its = mine.affine_matrix, its.affine_matrix
-        if name in ("units", "axis_labels", "colormap"):
+        if name in ("units", "axis_labels", "colormap", "blending"):
             assert mine == its, name
         else:
             np.testing.assert_allclose(mine, its, err_msg=name)

@@ -9,7 +9,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_noise2self._napari.jobs import Filled, Filling, LeftOut
-from napari_noise2self._napari.layers import source_of
+from napari_noise2self._napari.layers import source_of, unscaled
 from napari_noise2self._napari.outputs import Tally, in_memory
 from napari_noise2self._napari.results import Results
 from napari_noise2self._napari.worker import Ended
@@ -99,3 +99,45 @@ def test_of_several_layers_those_that_are_finished_are_kept(viewer: ViewerModel)
     assert both.summary(STOPPED) == (
         '"plane denoised" is ready. Stopped before a plane of cells was finished.'
     )
+
+
+@pytest.fixture
+def composite(stack: np.ndarray) -> ViewerModel:
+    """Three channels as napari opens them: translucent, then additive."""
+    viewer = ViewerModel()
+    viewer.add_image(stack[:3], channel_axis=0, name=["red", "green", "blue"])
+    return viewer
+
+
+def shown(viewer: ViewerModel) -> list[str]:
+    return [layer.name for layer in viewer.layers if layer.visible]
+
+
+def test_a_denoised_channel_takes_the_place_of_its_source(composite: ViewerModel) -> None:
+    found = results(composite, "green")
+    found.take(Filled(0, composite.layers["green"].data))
+    assert composite.layers["green denoised"].blending == "additive"
+    assert shown(composite) == ["red", "green denoised", "blue"]
+    words = found.summary(Ended(stopped=False))
+    assert words.startswith('"green denoised" is ready. "green" is hidden')
+
+    again = results(composite, "green")
+    again.take(Filled(0, composite.layers["green"].data))
+    assert shown(composite) == ["red", "green denoised 2", "blue"]
+
+
+def test_the_lowest_channel_denoised_covers_none_of_the_others(composite: ViewerModel) -> None:
+    for name in ("red denoised", "red denoised 2"):
+        found = results(composite, "red")
+        found.take(Filled(0, composite.layers["red"].data))
+        assert name in shown(composite)
+    assert shown(composite) == ["red", "red denoised", "red denoised 2", "green", "blue"]
+    assert found.summary(Ended(stopped=False)) == '"red denoised 2" is ready.'
+
+
+def test_a_disagreement_is_no_channel(composite: ViewerModel) -> None:
+    sources = {0: unscaled(source_of(composite.layers["blue"]))}
+    found = Results(composite, sources, {}, "disagreement")
+    found.take(Filled(0, composite.layers["blue"].data))
+    assert shown(composite) == ["red", "green", "blue", "blue disagreement"]
+    assert composite.layers["blue disagreement"].blending != "additive"

@@ -107,7 +107,7 @@ class CalibrateWidget(Dock):
             "accept_button",
             "Accept",
             "Denoise the whole of the layer above with the value that is marked by the ring.\n"
-            "The result is a new layer; no other layer is touched.",
+            "The result is a new layer; no other layer is changed.",
         )
         self.save_button = pieces.button(
             "save_button", "Save...", "Keep the filter with the value that is marked by the ring."

@@ -12,6 +12,7 @@ import napari
 
 from ..core.repair import fill_nan
 from .layers import result_name, source_of
+from .placing import stand_in
 
 
 def fill_selected_layer(viewer: napari.viewer.Viewer) -> None:
@@ -32,9 +33,10 @@ def fill_selected_layer(viewer: napari.viewer.Viewer) -> None:
         chunks = [-1 if letter in "YX" else 1 for letter in image.axes]
         image = replace(image, data=da.from_array(image.data, chunks=chunks))
     taken = {layer.name for layer in viewer.layers}
-    viewer.add_image(
+    filled = viewer.add_image(
         fill_nan(image).data,
         name=result_name(image.name, taken, suffix="filled"),
         rgb=source.rgb,
         **source.appearance,
     )
+    stand_in(viewer.layers, filled, source.layer())

@@ -1,7 +1,7 @@
 """Between napari's layers and arrays with axes: what goes in, what comes back, under which name.
 
-Everything here runs in the GUI thread; what it returns holds no layer and may
-cross threads.
+Everything here runs in the GUI thread; what it returns keeps no layer alive, and
+an `Image` of it may cross threads.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import ReferenceType, ref
 
 import numpy as np
 
@@ -30,6 +31,7 @@ APPEARANCE = (
     "colormap",
     "contrast_limits",
     "gamma",
+    "blending",
 )
 """What a result takes over from its source."""
 
@@ -50,6 +52,8 @@ class Source:
 
     Attributes
     ----------
+    layer
+        The layer itself.
     image
         Its pixels as they are (numpy, dask or zarr; level 0 of a pyramid), with axes.
     appearance
@@ -60,6 +64,7 @@ class Source:
         The fourth channel of an RGBA layer, which is passed on as it is.
     """
 
+    layer: ReferenceType[Any]
     image: Image
     appearance: Mapping[str, Any]
     rgb: bool
@@ -124,12 +129,12 @@ def source_of(layer: Any, axes: str | None = None) -> Source:
     appearance = {name: getattr(layer, name) for name in APPEARANCE}
     if layer.rgb:
         del appearance["colormap"], appearance["contrast_limits"], appearance["gamma"]
-    return Source(image, appearance, layer.rgb, alpha)
+    return Source(ref(layer), image, appearance, layer.rgb, alpha)
 
 
 def unscaled(source: Source) -> Source:
     """Return the source of a result whose values are no intensities: same place, own contrast."""
-    kept = set(source.appearance) - {"contrast_limits", "gamma"}
+    kept = set(source.appearance) - {"contrast_limits", "gamma", "blending"}
     return replace(source, appearance={name: source.appearance[name] for name in sorted(kept)})
 
 

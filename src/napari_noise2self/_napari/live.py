@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -9,7 +10,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer
 
 from .layers import METADATA_KEY, Source, pixels_for_display, result_name
-from .placing import selection_kept
+from .placing import selection_kept, unmixed
 from .preview import LARGEST, SMALLEST, Preview, Requests, affordable_pixels
 from .view import moved_translate, window_shown
 
@@ -121,7 +122,7 @@ class LivePreview(QObject):
         if source.alpha is None:
             return source
         alpha = source.alpha[preview.window.show[:-1]]
-        return Source(source.image, source.appearance, source.rgb, alpha)
+        return replace(source, alpha=alpha)
 
     def _add(self, data: Any, translate: Any) -> None:
         assert self._source is not None
@@ -132,7 +133,7 @@ class LivePreview(QObject):
                 name=result_name(self._source.image.name, taken, suffix="preview"),
                 rgb=self._source.rgb,
                 metadata={METADATA_KEY: {"preview": True}},
-                **{**self._source.appearance, "translate": translate},
+                **{**unmixed(self._source.appearance), "translate": translate},
             )
 
     def _emitters(self) -> list[Any]:

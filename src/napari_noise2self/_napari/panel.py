@@ -146,7 +146,8 @@ class Panel:
         self.denoise_button = button(
             "denoise_button",
             "Denoise",
-            "Apply the model. The result is a new layer; no other layer is touched.",
+            "Apply the model. The result is a new layer; no other layer is changed.\n"
+            "A noisy channel that is added to others is hidden then: click the eye to compare.",
         )
 
     def _make_model(self) -> None:

@@ -11,7 +11,7 @@ from napari.utils.notifications import show_info
 from .jobs import Filled, Filling, LeftOut
 from .layers import METADATA_KEY, Source, pixels_for_display, result_name
 from .outputs import in_words, read_back
-from .placing import selection_kept
+from .placing import selection_kept, stand_in
 from .worker import Ended
 
 
@@ -39,6 +39,7 @@ class Results:
     layers: list[Any] = field(default_factory=list)
     _open: dict[int, Filling] = field(default_factory=dict)
     _told: list[str] = field(default_factory=list)
+    _hidden: list[str] = field(default_factory=list)
 
     def take(self, event: Filling | Filled | LeftOut) -> None:
         """Follow one output; a complete one becomes a layer."""
@@ -65,6 +66,10 @@ class Results:
         """
         for key in tuple(self._open):
             self._end(key, stopped=ended.stopped and ended.error is None)
+        if self._hidden:
+            are = "is" if len(self._hidden) == 1 else "are"
+            names = ", ".join(self._hidden)
+            self._told.append(f"{names} {are} hidden: noisy and denoised would add up.")
         text = " ".join(self._told) or "Nothing was denoised."
         if ended.error is not None and self.layers:
             show_info(text)
@@ -99,5 +104,7 @@ class Results:
                 metadata={METADATA_KEY: {**self.record, "source": source.image.name}},
                 **source.appearance,
             )
+        hidden = stand_in(self.viewer.layers, layer, source.layer())
+        self._hidden += [f'"{other.name}"' for other in hidden]
         self.layers.append(layer)
         return layer
