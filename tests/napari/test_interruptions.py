@@ -112,6 +112,27 @@ def test_the_dock_is_closed(
     goes_on(qtbot, again, tiny)
 
 
+def test_the_dock_is_closed_just_after_the_training_has_ended(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    at_rest: AtRest,
+    noisy: np.ndarray,
+    tiny: TrainingConfig,
+) -> None:
+    viewer.add_image(noisy, name="cells")
+    dock = make_dock(tiny, denoise_after=True)
+    holder = QWidget()
+    qtbot.addWidget(holder)
+    dock.setParent(holder)
+    dock.train()
+    assert job_of(dock).wait(LONG / 1000), "the dock has not heard of it yet"
+    dock.setParent(None)
+    at_rest(dock)
+    assert [layer.name for layer in viewer.layers] == ["cells"]
+    assert not dock.busy, "nothing is started for a dock that is gone"
+
+
 def test_the_dock_is_put_back(
     qtbot: Any, busy: DenoiseWidget, viewer: ViewerModel, at_rest: AtRest, tiny: TrainingConfig
 ) -> None:

@@ -229,7 +229,8 @@ class DenoiseWidget(Dock):
         """Announce it, and go on to Denoise where that was asked for."""
         if self._before is State.TRAINING:
             self.training_finished.emit()
-            if not ended.stopped and self.panel.denoise_after_check.isChecked():
+            closed = not self._ties.connected  # in the moment that the thread ended by itself
+            if not (ended.stopped or closed) and self.panel.denoise_after_check.isChecked():
                 self._told = self._message
                 layer = self._plan.layer() if self._plan else None
                 output = self.memory.remembered.output
