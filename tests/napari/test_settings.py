@@ -21,6 +21,7 @@ def test_what_is_saved_is_loaded() -> None:
         output="j-invariant",
         denoise_after=False,
         folder="/somewhere",
+        devices={"automatic": "GPU: of the lab"},
         seconds_per_step={"2d": 0.1},
     )
     settings.save(remembered)

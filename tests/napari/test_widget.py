@@ -480,6 +480,21 @@ def test_the_expected_time_is_learnt(
     assert "CPU" in dock.panel.expected_label.text()
 
 
+def test_the_device_line_is_of_the_setting_as_it_is(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: np.ndarray, tiny: TrainingConfig
+) -> None:
+    viewer.add_image(noisy)
+    dock = make_dock(tiny)
+    label = dock.panel.expected_label
+    assert "The CPU is used, as chosen." in label.text()
+    train(qtbot, dock)
+    (found,) = dock.memory.remembered.devices.values()
+    assert found in label.text()
+    dock.panel.form.setValue(replace(tiny, device=None))
+    assert found not in label.text(), "that was another setting"
+    assert "A GPU is used if there is one." in label.text()
+
+
 def test_the_theme_colours_the_plot(viewer: ViewerModel, make_dock: Dock) -> None:
     dock = make_dock()
     dark = dock.panel.loss_plot._canvas.backgroundBrush().color().lightness()

@@ -47,6 +47,10 @@ class Memory(QObject):
         self.remembered = replace(self.remembered, **changes)
         settings.save(self.remembered)
 
+    def keep_device(self, config: TrainingConfig, device: str) -> None:
+        """Remember what the device of a configuration is, in words."""
+        self.keep(devices={**self.remembered.devices, _setting(config): device})
+
     def keep_pace(self, config: TrainingConfig, denoiser: Any) -> None:
         """Remember what a step of a training took."""
         record = denoiser.record
@@ -64,7 +68,7 @@ class Memory(QObject):
             plan.config, ndim, self.remembered.seconds_per_step, steps_done=steps_done
         )
         where = "on this computer" if measured else "on an office computer, less with a GPU"
-        device = self.remembered.device or "a GPU is used if there is one"
+        device = self.remembered.devices.get(_setting(plan.config)) or _likely(plan.config)
         return f"{in_words(seconds).capitalize()} {where}. {device[:1].upper()}{device[1:]}."
 
     def _show(self) -> None:
@@ -112,3 +116,14 @@ class Memory(QObject):
             preview=panel.preview_check.isChecked(),
             advanced=panel.advanced_button.isChecked(),
         )
+
+
+def _setting(config: TrainingConfig) -> str:
+    return config.device or "automatic"
+
+
+def _likely(config: TrainingConfig) -> str:
+    """Say what a setting of Device will come to that nobody has trained with."""
+    if config.device is None:
+        return "a GPU is used if there is one"
+    return f"the {config.device.upper()} is used, as chosen"

@@ -36,8 +36,8 @@ class Remembered:
         Whether the advanced settings are unfolded.
     folder
         Where a model was last saved or loaded.
-    device
-        The device of the last training, in words.
+    devices
+        What each setting of Device came to when it was last trained with, in words.
     seconds_per_step
         Of earlier trainings, by `durations.kind_of_step`.
     """
@@ -49,7 +49,7 @@ class Remembered:
     preview: bool = True
     advanced: bool = False
     folder: str = ""
-    device: str = ""
+    devices: Mapping[str, str] = field(default_factory=dict)
     seconds_per_step: Mapping[str, float] = field(default_factory=dict)
 
     def config(self) -> TrainingConfig:

@@ -198,7 +198,8 @@ class DenoiseWidget(Dock):
             self.denoiser = event.denoiser
             self._plan, self._next = self._next, None
         elif isinstance(event, jobs.Computing):
-            self.memory.keep(device=event.device)
+            assert self._plan is not None
+            self.memory.keep_device(self._plan.config, event.device)
             self.live.largest = LARGEST_ON_GPU if event.device.startswith("GPU") else LARGEST
         elif isinstance(event, jobs.Saved):
             self.say(f"The model is saved in {event.path}.")
