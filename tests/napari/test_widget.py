@@ -176,12 +176,14 @@ def test_stop_keeps_the_best_and_continue_goes_on(
     dock = make_dock(endless, denoise_after=True)
     press(qtbot, dock.panel.train_button)
     assert dock.panel.train_button.text() == "Stop"
+    assert "is being trained" in dock.panel.model_label.text(), "not: no model yet"
     assert not dock.panel.load_button.isEnabled()
     some_steps(qtbot, dock)
     with qtbot.waitSignal(dock.training_finished, timeout=LONG):
         press(qtbot, dock.panel.train_button)
     assert dock.state is State.STOPPED
     assert dock.panel.train_button.text() == "Continue"
+    assert "Model for planes" in dock.panel.model_label.text()
     assert dock.panel.progress_bar.value() == 0
     assert "Stopped" in dock.panel.state_label.text()
     assert not any("denoised" in name for name in names(viewer)), "Stop means stop"

@@ -80,7 +80,10 @@ def show(panel: Panel, now: Situation) -> None:
     panel.denoise_button.setEnabled(has_model and now.targets > 0)
     panel.save_button.setEnabled(has_model)
     panel.load_button.setEnabled(resting)
-    if resting:
+    if now.state is State.TRAINING:
+        panel.model_label.setText("A model is being trained.")
+        panel.model_label.setToolTip("")
+    elif resting:
         panel.model_label.setText(_about_model(now))
         panel.model_label.setToolTip(now.denoiser.record.noise if now.denoiser else "")
 
