@@ -252,13 +252,18 @@ def test_a_plane_of_a_volume_is_previewed_with_the_planes_around() -> None:
     assert np.abs(looked.preview.data - alone).max() > 1, "another result than by itself"
 
 
-def test_stop_keeps_the_best_so_far(qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget) -> None:
+def test_stop_keeps_the_best_so_far(
+    qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget, messages: list[str]
+) -> None:
     image = np.random.default_rng(0).normal(100, 10, (512, 512)).astype(np.float32)
     viewer.add_image(image, name="cells")
     dock.family_combo.setCurrentIndex(dock.family_combo.findData("nlm"))
     press(qtbot, dock.start_button)
     assert dock.state is State.CALIBRATING
     assert not dock.family_combo.isEnabled()
+    dock.load("filter.safetensors")
+    assert dock.state is State.CALIBRATING
+    assert "filter.safetensors was not loaded" in messages[0]
     qtbot.waitUntil(lambda: len(dock.plot.points) > 0, timeout=LONG)
     with qtbot.waitSignal(dock.calibration_finished, timeout=LONG):
         press(qtbot, dock.start_button)

@@ -235,7 +235,7 @@ def test_two_viewers_do_not_disturb_each_other(
 
 
 def test_clicks_in_between_change_nothing(
-    qtbot: Any, busy: DenoiseWidget, at_rest: AtRest, tiny: TrainingConfig
+    qtbot: Any, busy: DenoiseWidget, at_rest: AtRest, tiny: TrainingConfig, messages: list[str]
 ) -> None:
     state, job = busy.state, job_of(busy)
     busy.train()
@@ -243,6 +243,8 @@ def test_clicks_in_between_change_nothing(
     busy.load_model("nowhere.safetensors")
     busy.save_model("nowhere.safetensors")
     assert (busy.state, job_of(busy)) == (state, job)
+    (message,) = messages
+    assert "nowhere.safetensors was not loaded" in message, "a dropped file is not ignored"
     busy.stop()
     busy.stop()
     at_rest(busy)

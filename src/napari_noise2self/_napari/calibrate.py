@@ -212,6 +212,7 @@ class CalibrateWidget(Dock):
     def load(self, path: str | Path) -> None:
         """Take the calibration of a file in place of the present one."""
         if self.busy:
+            self.turn_away(path)
             return
         self._state, path = State.LOADING, Path(path)
         self.say("Loading the calibration.")

@@ -5,9 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from napari.utils.notifications import notification_manager, show_error, show_info
+from napari.utils.notifications import (
+    notification_manager,
+    show_error,
+    show_info,
+    show_warning,
+)
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
@@ -96,6 +102,13 @@ class Dock(QWidget):
         self.say(message, error=True)
         self.refresh()
         self.failed.emit(message)
+
+    def turn_away(self, path: str | Path) -> None:
+        """Say that a file is not loaded: a job runs, and the state line is the job's."""
+        show_warning(
+            f"{Path(path).name} was not loaded, since this dock is at work; stop that or wait for "
+            "its end, then load the file again"
+        )
 
     def begin(self, make: Callable[[], Generator[Any, None, None]], *, name: str) -> None:
         """Start a job."""

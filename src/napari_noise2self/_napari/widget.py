@@ -124,9 +124,11 @@ class DenoiseWidget(Dock):
 
     def load_model(self, path: str | Path) -> None:
         """Take the model of a file in place of the present one."""
-        if self._state.at_rest:
-            path = Path(path)
-            self._start(State.LOADING, lambda: jobs.loading(path))
+        if not self._state.at_rest:
+            self.turn_away(path)
+            return
+        path = Path(path)
+        self._start(State.LOADING, lambda: jobs.loading(path))
 
     # Jobs
 
