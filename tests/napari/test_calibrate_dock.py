@@ -13,9 +13,10 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QProgressBar, 
 
 from napari_noise2self._napari.calibrate import FAMILY_LABELS, CalibrateWidget, State
 from napari_noise2self._napari.calibration_jobs import looking
-from napari_noise2self._napari.calibration_plot import CalibrationPlot, marks
+from napari_noise2self._napari.calibration_plot import CalibrationPlot
 from napari_noise2self._napari.layers import METADATA_KEY
 from napari_noise2self._napari.preview import Window
+from napari_noise2self._napari.theme import colours
 from napari_noise2self.api import write_image
 from napari_noise2self.core.axes import Image
 from napari_noise2self.core.calibration import calibrate
@@ -386,7 +387,7 @@ def test_the_theme_colours_the_plot(viewer: ViewerModel, dock: CalibrateWidget) 
 def test_a_click_chooses_the_nearest_point(qtbot: Any) -> None:
     plot = CalibrationPlot()
     qtbot.addWidget(plot)
-    plot.set_colours(background="#262930", text="#ffffff")
+    plot.set_colours(colours(ViewerModel()))
     plot.resize(300, 200)
     plot.start_again("strength (in noise levels)")
     assert plot.isHidden()
@@ -405,7 +406,3 @@ def test_a_click_chooses_the_nearest_point(qtbot: Any) -> None:
     plot.start_again("radius (pixels)", whole=True)
     plot.add(2, 1.0)
     assert plot.nearest(7) == 2
-
-
-def test_marks_are_round_and_inside() -> None:
-    assert marks(0.05, 1.6) == [0.05, 0.1, 0.2, 0.5, 1.0]

@@ -325,8 +325,7 @@ class CalibrateWidget(Dock):
     def recolour(self, _: Any = None) -> None:
         """Take on the colours of the viewer's theme."""
         super().recolour()
-        found = colours(self.viewer)
-        self.plot.set_colours(background=found["background"], text=found["text"])
+        self.plot.set_colours(colours(self.viewer))
 
     def connections(self) -> list[tuple[Any, Callable[..., None]]]:
         """Return what of the viewer to listen to, and with what."""

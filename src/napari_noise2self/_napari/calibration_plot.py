@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from .plot import BASELINE, HELD_OUT, TRAINING
+from .marks import marks
+from .plot import legend
 
 HEIGHT = 160
-_ROUND = (1, 2, 5)  # what the marks of a logarithmic axis begin with
-
-
-def marks(low: float, high: float) -> list[float]:
-    """Return round values from `low` to `high`, for a logarithmic axis.
-
-    Examples
-    --------
-    >>> marks(0.4, 6.4)
-    [0.5, 1.0, 2.0, 5.0]
-    """
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    values = [float(f"{digit}e{decade}") for decade in decades for digit in _ROUND]
-    return [value for value in values if low <= value <= high]
 
 
 class CalibrationPlot(QWidget):
@@ -47,7 +35,6 @@ class CalibrationPlot(QWidget):
         self._whole = False
         self._label = ""
         self._shown: float | None = None
-        self._colours = {"background": "#262930", "text": "#f0f1f2"}
 
         self._canvas = pg.PlotWidget()
         self._canvas.setFixedHeight(HEIGHT)
@@ -70,14 +57,10 @@ class CalibrationPlot(QWidget):
         for name in ("bottom", "left"):
             plot.getAxis(name).enableAutoSIPrefix(False)
         plot.getAxis("left").setWidth(38)
-        self._baseline = pg.InfiniteLine(
-            1.0, angle=0, pen=pg.mkPen(BASELINE, width=1, style=Qt.PenStyle.DashLine)
-        )
+        self._baseline = pg.InfiniteLine(1.0, angle=0)
         plot.addItem(self._baseline)
-        self._curve = plot.plot(
-            pen=pg.mkPen(TRAINING, width=2), symbol="o", symbolSize=7, symbolBrush=TRAINING
-        )
-        self._best = plot.plot(pen=None, symbol="star", symbolSize=16, symbolBrush=HELD_OUT)
+        self._curve = plot.plot(symbol="o", symbolSize=7)
+        self._best = plot.plot(pen=None, symbol="star", symbolSize=16)
         self._ring = plot.plot(pen=None, symbol="o", symbolSize=14, symbolBrush=None)
         self._draw()
 
@@ -127,20 +110,23 @@ class CalibrationPlot(QWidget):
         """Return the value whose point is nearest to a place along the axis."""
         return min(self._losses, key=lambda value: abs(self._place(value) - x))
 
-    def set_colours(self, *, background: str, text: str) -> None:
-        """Take on the colours of a theme."""
-        self._canvas.setBackground(background)
+    def set_colours(self, theme: Mapping[str, str]) -> None:
+        """Take on the colours of a theme, as `theme.colours` returns them."""
+        self._canvas.setBackground(theme["background"])
         plot = self._canvas.getPlotItem()
         for name in ("bottom", "left"):
             axis = plot.getAxis(name)
-            axis.setPen(text)
-            axis.setTextPen(text)
-        self._best.setSymbolPen(text)
-        self._ring.setSymbolPen(pg.mkPen(text, width=2))
-        parts = (("loss", TRAINING), ("★ lowest", HELD_OUT), ("- - average", BASELINE))
-        self._legend.setText(
-            " &nbsp; ".join(f'<span style="color: {c}">{name}</span>' for name, c in parts)
-        )
+            axis.setPen(theme["text"])
+            axis.setTextPen(theme["text"])
+        dashed = pg.mkPen(theme["baseline"], width=1, style=Qt.PenStyle.DashLine)
+        self._baseline.setPen(dashed)
+        self._curve.setPen(pg.mkPen(theme["training"], width=2))
+        self._curve.setSymbolBrush(theme["training"])
+        self._best.setSymbolBrush(theme["held_out"])
+        self._best.setSymbolPen(theme["text"])
+        self._ring.setSymbolPen(pg.mkPen(theme["text"], width=2))
+        parts = {"training": "loss", "held_out": "★ lowest", "baseline": "- - average"}
+        self._legend.setText(legend(parts, theme))
 
     def _place(self, value: float) -> float:
         return float(value) if self._whole else math.log10(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import mean
 
@@ -12,14 +12,16 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ..core.config import Progress
+from .marks import few_marks
 
-TRAINING = "#4c9be8"
-HELD_OUT = "#f08a3c"
-BASELINE = "#9a9a9a"
 HEIGHT = 120
-REPORTS = 5
+REPORTS = 10
 """Reports of the training loss that a point of its curve is the mean of: one is of a few crops,
 which differ more from the next ones than the network does."""
+MARGIN = 0.25
+"""Of what the held-out curve and the baseline span, above and below it."""
+LEAST_SPAN = math.log10(1.05)
+"""What is smaller is not worth a picture."""
 
 
 @dataclass
@@ -60,9 +62,31 @@ class Curves:
         """Step and held-out loss of the best weights."""
         return next((p for p in self.held_out if p[0] == self.best_step), None)
 
+    @property
+    def shown(self) -> tuple[float, float] | None:
+        """Lowest and highest log10 of the loss to show; None where there is nothing yet.
+
+        The held-out curve and the baseline say it: the training loss jumps by
+        more than those fall, and would make them look flat.
+        """
+        values = [value for _, value in self.held_out]
+        if values and self.baseline is not None:
+            values.append(self.baseline)
+        values = values or [value for _, value in self.trend]
+        if not values:
+            return None
+        low, high = math.log10(min(values)), math.log10(max(values))
+        margin = max(MARGIN * (high - low), (LEAST_SPAN - (high - low)) / 2)
+        return low - margin, high + margin
+
 
 class _LossAxis(pg.AxisItem):
     """Labels a logarithmic axis with plain numbers."""
+
+    def tickValues(
+        self, minVal: float, maxVal: float, size: float
+    ) -> list[tuple[float, list[float]]]:
+        return [(1.0, [math.log10(value) for value in few_marks(10**minVal, 10**maxVal)])]
 
     def logTickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
         return [f"{10**value:.3g}" for value in values]
@@ -81,7 +105,9 @@ class LossPlot(QWidget):
             "How far the network's guess of each hidden pixel is from its noisy value: lower is "
             "better.\nThe orange curve counts, on pixels that the network never trains on. Below "
             "the dashed line the network beats a plain average of the neighbours.\nThe curves "
-            "level off above zero: what remains is the noise itself."
+            f"level off above zero: what remains is the noise itself.\nThe blue one is a mean of "
+            f"the last {REPORTS} reports, each of a few other crops: it jumps, and may leave the "
+            "picture."
         )
         self._canvas = pg.PlotWidget(axisItems={"left": _LossAxis("left")})
         self._canvas.setFixedHeight(HEIGHT)
@@ -104,10 +130,8 @@ class LossPlot(QWidget):
         plot.getAxis("bottom").setHeight(18)
         plot.getAxis("left").enableAutoSIPrefix(False)
         plot.getAxis("left").setWidth(38)
-        self._training = plot.plot(pen=pg.mkPen(TRAINING, width=1))
-        self._held_out = plot.plot(pen=pg.mkPen(HELD_OUT, width=2))
-        self._baseline = plot.plot(pen=pg.mkPen(BASELINE, width=1, style=Qt.PenStyle.DashLine))
-        self._best = plot.plot(pen=None, symbol="star", symbolSize=12, symbolBrush=HELD_OUT)
+        self._training, self._held_out, self._baseline = (plot.plot() for _ in range(3))
+        self._best = plot.plot(pen=None, symbol="star", symbolSize=12)
         self.curves = Curves()
         self.show_curves()
 
@@ -132,28 +156,46 @@ class LossPlot(QWidget):
         ends = [(min(steps), line), (max(steps), line)] if line is not None else []
         self._baseline.setData(*_columns(ends))
         self._canvas.setXRange(0, max([10, *steps]), padding=0.04)
+        if curves.shown:
+            self._canvas.setYRange(*curves.shown, padding=0)
         self.setVisible(bool(steps))
 
-    def set_colours(self, *, background: str, text: str) -> None:
+    def set_colours(self, theme: Mapping[str, str]) -> None:
         """Take on the colours of a theme.
 
         Parameters
         ----------
-        background, text
-            Colour names as Qt reads them, for example ``"#262930"``.
+        theme
+            What `theme.colours` returns.
         """
-        self._canvas.setBackground(background)
+        self._canvas.setBackground(theme["background"])
         plot = self._canvas.getPlotItem()
         for name in ("bottom", "left"):
             axis = plot.getAxis(name)
-            axis.setPen(text)
-            axis.setTextPen(text)
-        self._best.setSymbolPen(text)
-        parts = (("training", TRAINING), ("held-out", HELD_OUT), ("- - average", BASELINE))
-        self._legend.setText(
-            "loss:&nbsp; "
-            + " &nbsp; ".join(f'<span style="color: {c}">{name}</span>' for name, c in parts)
-        )
+            axis.setPen(theme["text"])
+            axis.setTextPen(theme["text"])
+        self._training.setPen(pg.mkPen(theme["training"], width=1))
+        self._held_out.setPen(pg.mkPen(theme["held_out"], width=2))
+        dashed = pg.mkPen(theme["baseline"], width=1, style=Qt.PenStyle.DashLine)
+        self._baseline.setPen(dashed)
+        self._best.setSymbolPen(theme["text"])
+        self._best.setSymbolBrush(theme["held_out"])
+        parts = {"training": "training", "held_out": "held-out", "baseline": "- - average"}
+        self._legend.setText("loss:&nbsp; " + legend(parts, theme))
+
+
+def legend(parts: Mapping[str, str], theme: Mapping[str, str]) -> str:
+    """Return the names of curves in their colours, as rich text.
+
+    Parameters
+    ----------
+    parts
+        The name of each curve, by the name of its colour.
+    theme
+        What `theme.colours` returns.
+    """
+    spans = (f'<span style="color: {theme[c]}">{name}</span>' for c, name in parts.items())
+    return " &nbsp; ".join(spans)
 
 
 def _columns(points: list[tuple[int, float]]) -> tuple[list[int], list[float]]:

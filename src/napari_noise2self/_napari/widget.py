@@ -368,8 +368,7 @@ class DenoiseWidget(Dock):
     def recolour(self, _: Any = None) -> None:
         """Take on the colours of the viewer's theme."""
         super().recolour()
-        theme = colours(self.viewer)
-        self.panel.loss_plot.set_colours(background=theme["background"], text=theme["text"])
+        self.panel.loss_plot.set_colours(colours(self.viewer))
         self.refresh()
 
     def leave(self) -> None:
