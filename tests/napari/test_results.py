@@ -58,6 +58,13 @@ def test_a_stop_keeps_what_is_finished(viewer: ViewerModel, name: str, what: str
     assert np.isnan(data[3:]).all()
 
 
+def test_a_stop_that_comes_with_the_last_frame_misses_nothing(viewer: ViewerModel) -> None:
+    found = results(viewer, "movie", "plane")
+    found.take(begun(found, done=8))
+    found.take(begun(found, 1, done=1))
+    assert found.summary(STOPPED) == '"movie denoised" is ready. "plane denoised" is ready.'
+
+
 def test_what_an_error_leaves_is_told_beside_it(viewer: ViewerModel, messages: list[str]) -> None:
     found = results(viewer, "cells", "movie")
     found.take(begun(found, done=2))

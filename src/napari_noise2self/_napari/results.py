@@ -85,10 +85,11 @@ class Results:
         if done:
             assert image.axes is not None
             data = tally.data if folder is None else read_back(folder, image.axes)
-            self._told.append(
-                f'"{self._add(key, data).name}" holds {tally.sample_name}s '
-                f"{in_words(done, tally.samples)}; the others are empty."
-            )
+            name = self._add(key, data).name
+            parts = f"{tally.sample_name}s {in_words(done, tally.samples)}"
+            whole = len(done) == tally.samples  # the end came with the last of them
+            what = "is ready" if whole else f"holds {parts}; the others are empty"
+            self._told.append(f'"{name}" {what}.')
         elif stopped:
             part = f"a {tally.sample_name} of " if tally.samples > 1 else ""
             self._told.append(f"Stopped before {part}{image.name} was finished.")
