@@ -241,6 +241,18 @@ def test_the_preview_follows_the_slider(
     np.testing.assert_allclose(layer.data[0], dock.calibration.denoise(stack[5], "YX"))
 
 
+def test_a_preview_that_was_deleted_comes_back_with_the_next_click_on_the_curve(
+    qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget, noisy: np.ndarray
+) -> None:
+    viewer.add_image(noisy, name="cells")
+    calibrated(qtbot, dock)
+    looked(qtbot, dock)
+    viewer.layers.remove("cells preview")
+    dock.plot.chosen.emit(5.0)
+    looked(qtbot, dock)
+    assert names(viewer) == ["cells", "cells preview"]
+
+
 def test_a_plane_of_a_volume_is_previewed_with_the_planes_around() -> None:
     """As in the result: a filter works in three dimensions."""
     volume = np.random.default_rng(0).normal(100, 10, (12, 64, 64)).astype(np.float32)

@@ -273,8 +273,32 @@ def test_deleting_the_preview_turns_it_off(
     qtbot.waitUntil(lambda: "cells preview" in names(viewer), timeout=LONG)
     viewer.layers.remove("cells preview")
     qtbot.waitUntil(lambda: not dock.panel.preview_check.isChecked(), timeout=LONG)
+    dock.panel.advanced_button.setChecked(True)
+    assert make_dock().panel.preview_check.isChecked(), "it is off for this training alone"
     dock.panel.preview_check.setChecked(True)
     qtbot.waitUntil(lambda: "cells preview" in names(viewer), timeout=LONG)
+    dock.stop()
+    at_rest(dock)
+
+
+def test_a_preview_that_was_left_over_and_deleted_comes_back_with_the_next_training(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    at_rest: Callable[[DenoiseWidget], None],
+    noisy: np.ndarray,
+    endless: TrainingConfig,
+) -> None:
+    viewer.add_image(noisy, name="cells")
+    dock = make_dock(endless)
+    dock.train()
+    qtbot.waitUntil(lambda: "cells preview" in names(viewer), timeout=LONG)
+    dock.stop()
+    at_rest(dock)
+    viewer.layers.remove("cells preview")
+    dock.train()
+    qtbot.waitUntil(lambda: "cells preview" in names(viewer), timeout=LONG)
+    assert dock.panel.preview_check.isChecked()
     dock.stop()
     at_rest(dock)
 
@@ -459,6 +483,7 @@ def test_choices_are_remembered(make_dock: Dock, qtbot: Any, viewer: ViewerModel
     panel.form.setValue(replace(panel.form.value(), width=8))
     panel.output_combo.setCurrentIndex(1)
     panel.denoise_after_check.setChecked(False)
+    panel.preview_check.click()
     panel.advanced_button.setChecked(True)
     again = DenoiseWidget(viewer)
     qtbot.addWidget(again)
@@ -466,6 +491,7 @@ def test_choices_are_remembered(make_dock: Dock, qtbot: Any, viewer: ViewerModel
     assert again.panel.form.value() == replace(TrainingConfig.preset("best"), width=8)
     assert again.panel.output_combo.currentData() == "j-invariant"
     assert not again.panel.denoise_after_check.isChecked()
+    assert not again.panel.preview_check.isChecked()
     assert not again.panel.form.isHidden()
     again.panel.form.reset_button.click()
     assert again.panel.form.value() == TrainingConfig.preset("best")

@@ -56,6 +56,7 @@ class LivePreview(QObject):
         self.end()
         if self._source_layer is None or self._source_layer() != layer:
             self.remove()
+        self._forget_deleted()
         self._source_layer, self._source = ref(layer), source
         self._requests = requests or Requests()
         for emitter in self._emitters():
@@ -65,6 +66,8 @@ class LivePreview(QObject):
 
     def set_wanted(self, wanted: bool) -> None:
         """Turn previews on or off while a training runs."""
+        if wanted:
+            self._forget_deleted()
         self._wanted = wanted
         self._ask()
 
@@ -94,8 +97,7 @@ class LivePreview(QObject):
         source_layer = self._followed()
         if source_layer is None or not self._wanted:
             return True
-        if self._layer is not None and self._layer not in self._viewer.layers:
-            self._layer = None
+        if self._forget_deleted():
             self.set_wanted(False)
             return False
         data = pixels_for_display(preview.data, self._without_alpha(preview))
@@ -109,6 +111,13 @@ class LivePreview(QObject):
         self._limit = affordable_pixels(preview.pixels_per_second, self._limit, self.largest)
         self._ask()
         return True
+
+    def _forget_deleted(self) -> bool:
+        """Let go of a preview layer that the user has deleted; whether there was one."""
+        deleted = self._layer is not None and self._layer not in self._viewer.layers
+        if deleted:
+            self._layer = None
+        return deleted
 
     def _followed(self) -> Any:
         """Return the layer that is being trained on, if it is still there."""

@@ -39,7 +39,8 @@ class Memory(QObject):
         panel.form.resetRequested.connect(self._preset_chosen)
         panel.output_combo.currentIndexChanged.connect(self._controls_changed)
         panel.denoise_after_check.toggled.connect(self._controls_changed)
-        panel.preview_check.toggled.connect(self._controls_changed)
+        # clicked, not toggled: deleting a preview takes the tick away, and is no habit
+        panel.preview_check.clicked.connect(self._preview_clicked)
         panel.advanced_button.toggled.connect(self._controls_changed)
 
     def keep(self, **changes: Any) -> None:
@@ -113,10 +114,11 @@ class Memory(QObject):
         self.keep(
             output=output,
             denoise_after=panel.denoise_after_check.isChecked(),
-            preview=panel.preview_check.isChecked(),
             advanced=panel.advanced_button.isChecked(),
         )
 
+    def _preview_clicked(self, wanted: bool) -> None:
+        self.keep(preview=wanted)
 
 def _setting(config: TrainingConfig) -> str:
     return config.device or "automatic"
