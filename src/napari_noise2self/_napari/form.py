@@ -9,7 +9,7 @@ from typing import Any
 from magicgui.widgets import create_widget
 from magicgui.widgets.bases import ValueWidget
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QPushButton, QWidget
 
 from ..core.config import CHOICES, LIMITS, MOST_CONTEXT, TrainingConfig
 from ..core.errors import ConfigError
@@ -268,6 +268,8 @@ def _widget(name: str, how: Field, value: Any) -> ValueWidget[Any]:
         options["label"] = how.label
     widget = create_widget(how.show(value), name=name, widget_type=widget_type, options=options)
     assert isinstance(widget, ValueWidget)
+    if isinstance(widget.native, QComboBox | QAbstractSpinBox):
+        pieces.clicked_before_rolled(widget.native)
     if name == "footprint":
         widget.native.setPlaceholderText("from the noise")
     return widget

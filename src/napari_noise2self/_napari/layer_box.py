@@ -49,6 +49,7 @@ class LayerCombo(QComboBox):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setMinimumContentsLength(8)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        pieces.clicked_before_rolled(self)
         self.currentIndexChanged.connect(self._index_changed)
 
     def connections(self) -> list[tuple[Any, Callable[..., None]]]:

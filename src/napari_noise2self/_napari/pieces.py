@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -46,6 +46,22 @@ class Column(QScrollArea):
         return QSize(250, 120)
 
 
+class _Unfocused(QObject):
+    """Passes the wheel on to the dock unless the control that it is over has the focus."""
+
+    def eventFilter(self, control: QObject, event: QEvent) -> bool:
+        if event.type() != QEvent.Type.Wheel or control.hasFocus():
+            return False
+        event.ignore()  # Qt then asks the parent, and so the scroll area
+        return True
+
+
+def clicked_before_rolled(control: QWidget) -> None:
+    """Let the wheel change a combo or spin box only after a click: rolling past it scrolls."""
+    control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    control.installEventFilter(_Unfocused(control))
+
+
 def combo(name: str, labels: Mapping[str, str], tooltip: str) -> QComboBox:
     """Return a combo box that offers `labels`, with their keys as data."""
     box = QComboBox()
@@ -58,6 +74,7 @@ def combo(name: str, labels: Mapping[str, str], tooltip: str) -> QComboBox:
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(4)
     box.view().setMinimumWidth(box.view().sizeHintForColumn(0) + 24)
+    clicked_before_rolled(box)
     return box
 
 
