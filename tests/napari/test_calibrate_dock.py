@@ -342,6 +342,24 @@ def test_a_failure_is_told_and_the_dock_goes_on(
     calibrated(qtbot, dock)
 
 
+def test_a_problem_that_is_mended_is_no_longer_shown(
+    viewer: ViewerModel, dock: CalibrateWidget, noisy: np.ndarray
+) -> None:
+    viewer.add_image(noisy, name="cells")
+    edit = dock.layer_box.axes_edit
+    before = dock.state_label.text()
+    for said in ("", "Said before."):
+        dock.say(said)
+        edit.setText("TYX")
+        edit.textEdited.emit("TYX")
+        assert "drop a letter" in dock.state_label.text()
+        assert "color" in dock.state_label.styleSheet()
+        edit.setText("YX")
+        edit.textEdited.emit("YX")
+        assert dock.state_label.text() == (said or before)
+        assert "color" not in dock.state_label.styleSheet()
+
+
 def test_a_missing_package_names_what_to_install(
     qtbot: Any,
     viewer: ViewerModel,

@@ -171,6 +171,24 @@ def test_a_failure_is_told_and_the_dock_goes_on(
     inspect(qtbot, dock)
 
 
+def test_a_problem_that_is_mended_is_no_longer_shown(
+    viewer: ViewerModel, dock: InspectWidget, image: np.ndarray
+) -> None:
+    viewer.add_image(image, name="cells")
+    edit = dock.layer_box.axes_edit
+    before = dock.state_label.text()
+    for said in ("", "Said before."):
+        dock.say(said)
+        edit.setText("TYX")
+        edit.textEdited.emit("TYX")
+        assert "drop a letter" in dock.state_label.text()
+        assert "color" in dock.state_label.styleSheet()
+        edit.setText("YX")
+        edit.textEdited.emit("YX")
+        assert dock.state_label.text() == (said or before)
+        assert "color" not in dock.state_label.styleSheet()
+
+
 def test_stop_and_close(qtbot: Any, viewer: ViewerModel, dock: InspectWidget) -> None:
     viewer.add_image(np.random.default_rng(0).normal(size=(200, 256, 256)), name="movie")
     dock.inspect()

@@ -317,10 +317,7 @@ class CalibrateWidget(Dock):
         self.chosen_label.setVisible(has_one)
         if has_one:
             self.chosen_label.setText(self._about_chosen(self._origin))
-        if problem is not None:
-            self._show_state(problem, error=True)
-        elif not self._message:
-            self._show_state(READY if layer is not None else "Open an image.", error=False)
+        self.tell(problem, READY if layer is not None else "Open an image.")
 
     def recolour(self, _: Any = None) -> None:
         """Take on the colours of the viewer's theme."""

@@ -151,6 +151,13 @@ class Dock(QWidget):
     def leave(self) -> None:
         """Take out of the viewer what belongs to the dock, which is being closed."""
 
+    def tell(self, problem: str | None, ready: str) -> None:
+        """Show what hinders, else what was said last, else `ready`; an error stays in view."""
+        if problem is not None and not self._is_error:
+            self._show_state(problem, error=True)
+        else:
+            self._show_state(self._message or ready, error=self._is_error)
+
     # The job
 
     def _events(self, events: tuple[Any, ...]) -> None:

@@ -169,10 +169,7 @@ class InspectWidget(Dock):
         self.save_button.setEnabled(resting)
         self.verdict_label.setVisible(found)
         self.details_label.setVisible(found)
-        if problem is not None:
-            self._show_state(problem, error=True)
-        elif not self._message:
-            self._show_state(READY if layer is not None else "Open an image.", error=False)
+        self.tell(problem, READY if layer is not None else "Open an image.")
 
     def connections(self) -> list[tuple[Any, Callable[..., None]]]:
         """Return what of the viewer to listen to, and with what."""

@@ -321,10 +321,7 @@ class DenoiseWidget(Dock):
                 targets=len(self._targets()),
             ),
         )
-        if problem is not None and not self._is_error:
-            self._show_state(problem, error=True)
-        else:
-            self._show_state(self._message or words.READY, error=self._is_error)
+        self.tell(problem, words.READY)
 
     def _train_clicked(self) -> None:
         if self._state.at_rest:
