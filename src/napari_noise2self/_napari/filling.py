@@ -11,12 +11,13 @@ import dask.array as da
 import napari
 
 from ..core.repair import fill_nan
+from .commands import selected_image
 from .layers import result_name, source_of
 from .placing import stand_in
 
 
 def fill_selected_layer(viewer: napari.viewer.Viewer) -> None:
-    """Add a copy of the active image layer without NaN and infinite values.
+    """Add a copy of the selected image layer without NaN and infinite values.
 
     It is filled plane by plane as it is looked at or trained on, so that a long
     stack makes nobody wait.
@@ -26,7 +27,10 @@ def fill_selected_layer(viewer: napari.viewer.Viewer) -> None:
     viewer
         The viewer, which napari hands in.
     """
-    source = source_of(viewer.layers.selection.active)
+    layer = selected_image(viewer)
+    if layer is None:
+        return
+    source = source_of(layer)
     image = source.image
     assert image.axes is not None
     if not isinstance(image.data, da.Array):

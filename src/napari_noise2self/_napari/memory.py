@@ -120,6 +120,7 @@ class Memory(QObject):
     def _preview_clicked(self, wanted: bool) -> None:
         self.keep(preview=wanted)
 
+
 def _setting(config: TrainingConfig) -> str:
     return config.device or "automatic"
 

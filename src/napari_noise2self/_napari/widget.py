@@ -12,7 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
 from ..core.axes import Image
-from ..core.config import Progress
+from ..core.config import Progress, TrainingConfig
 from ..core.errors import ImageError, Noise2SelfError
 from . import dialogs, jobs, words
 from .controls import Situation, State, show
@@ -55,6 +55,7 @@ class DenoiseWidget(Dock):
         self._replaced: tuple[Any, Plan | None, State] = (None, None, State.EMPTY)
         self._results: Results | None = None
         self._told = ""  # about the training that a Denoise follows
+        self._by_itself = False  # whether this training heeds no controls
 
         self.panel = panel = Panel(self)
         self.live = LivePreview(napari_viewer, self)
@@ -80,21 +81,25 @@ class DenoiseWidget(Dock):
 
     # Verbs
 
-    def train(self, *, start_over: bool = False) -> None:
+    def train(self, *, start_over: bool = False, config: TrainingConfig | None = None) -> None:
         """Train on the chosen layer, or go on where a training of it was stopped.
 
         Parameters
         ----------
         start_over
             Train a new network even if the one there is could go on.
+        config
+            Train the layer alone with this, and denoise it at the end, whatever the controls
+            say; None for what they say.
         """
         if not self._state.at_rest:
             return
         try:
-            plan = self._make_plan()
+            plan = self._make_plan(config)
         except Noise2SelfError as error:
             self.fail(error)
             return
+        self._by_itself = config is not None
         denoiser = self.denoiser if self._goes_on(plan) and not start_over else None
         if denoiser is None:
             self._next = plan
@@ -232,11 +237,12 @@ class DenoiseWidget(Dock):
         """Announce it, and go on to Denoise where that was asked for."""
         if self._before is State.TRAINING:
             self.training_finished.emit()
+            goes_on = self._by_itself or self.panel.denoise_after_check.isChecked()
             closed = not self._ties.connected  # in the moment that the thread ended by itself
-            if not (ended.stopped or closed) and self.panel.denoise_after_check.isChecked():
+            if goes_on and not (ended.stopped or closed):
                 self._told = self._message
                 layer = self._plan.layer() if self._plan else None
-                output = self.memory.remembered.output
+                output = "best" if self._by_itself else self.memory.remembered.output
                 self._denoise([layer] if layer in self.viewer.layers else [], output)
         elif self._before is State.PREDICTING:
             self.denoising_finished.emit()
@@ -268,11 +274,13 @@ class DenoiseWidget(Dock):
 
     # Controls
 
-    def _make_plan(self) -> Plan:
+    def _make_plan(self, config: TrainingConfig | None = None) -> Plan:
         """Return what Train would do now; raises where it could do nothing."""
         box = self.panel.layer_box
         if box.layer() is None:
             raise ImageError("open an image, or select one in the layer list")
+        if config is not None:
+            return Plan(ref(box.layer()), box.source(), None, config)
         config, target, pair = self.panel.form.value(), None, self.panel.pair_combo.value()
         if pair is not None:
             config = replace(config, method=self.panel.pair_kind_combo.currentData())
