@@ -78,6 +78,26 @@ def test_images_that_cannot_be_trained_on(
     works(qtbot, dock, viewer, noisy)
 
 
+def test_a_gap_outside_the_region_costs_the_preview_not_the_training(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    noisy: np.ndarray,
+    tiny: TrainingConfig,
+    messages: list[str],
+) -> None:
+    viewer.add_image(nan(noisy), name="cells")
+    below = viewer.add_shapes([[[20, 0], [20, 63], [63, 63], [63, 0]]])
+    dock = make_dock(tiny)
+    dock.panel.layer_box.region_combo.setValue(below)
+    with qtbot.waitSignal(dock.training_finished, timeout=LONG):
+        dock.train()
+    assert dock.state is State.READY
+    (message,) = messages
+    assert message.startswith("The training goes on, without a preview")
+    assert "Layers > Filter > Replace NaN" in message
+
+
 def test_wrong_axes_are_told_before_the_click(
     qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: np.ndarray
 ) -> None:

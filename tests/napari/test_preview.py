@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from napari_noise2self import api
 from napari_noise2self._napari import preview
@@ -22,6 +23,7 @@ from napari_noise2self._napari.preview import (
     with_previews,
 )
 from napari_noise2self.core.config import Progress, TrainingConfig
+from napari_noise2self.core.errors import ImageError
 
 PART = (slice(10, 20), slice(5, 40))
 WINDOW = Window(read=(slice(0, 64), slice(0, 64)), show=PART)
@@ -117,6 +119,80 @@ def test_the_newest_request_wins() -> None:
     requests.put(newest)
     assert requests.take() == newest
     assert requests.take() is None
+
+
+class Damaged:
+    """A lazy array whose upper half is gone."""
+
+    shape = (128, 64)
+
+    def __getitem__(self, window: tuple[slice, ...]) -> np.ndarray:
+        if window[0].start < 64:
+            raise FileNotFoundError("chunk 0.0 is missing")
+        return np.ones((64, 64), np.float32)
+
+
+class OutOfMemory(Brightener):
+    """A device that is full at the first request."""
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.asked:
+            self.asked.append(((), None))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().predict(*args, **kwargs)
+
+
+class Choosy(Brightener):
+    """Refuses what is not finite, as a network does."""
+
+    def predict(self, image: Any, *args: Any, **kwargs: Any) -> Any:
+        if not np.isfinite(image).all():
+            raise ImageError("there are NaN in it")
+        return super().predict(image, *args, **kwargs)
+
+
+HALVES = tuple(
+    Window((slice(at, at + 64), slice(0, 64)), (slice(at, at + 64), slice(0, 64))) for at in (0, 64)
+)
+
+
+@pytest.mark.parametrize(
+    ("denoiser", "array", "reason"),
+    [
+        (Choosy(), np.vstack([np.full((64, 64), np.nan), np.ones((64, 64))]), "NaN"),
+        (Brightener(), Damaged(), "chunk 0.0 is missing"),
+        (OutOfMemory(), np.ones((128, 64)), "out of memory"),
+    ],
+    ids=["NaN", "unreadable", "memory"],
+)
+def test_a_window_that_cannot_be_denoised_is_passed_over_and_told_once(
+    monkeypatch: pytest.MonkeyPatch, denoiser: Brightener, array: Any, reason: str
+) -> None:
+    monkeypatch.setattr(preview, "INTERVAL", 0.0)
+    requests, events = Requests(), []
+    wanted = iter([HALVES[0], HALVES[1], HALVES[0], HALVES[1]])
+    requests.put(next(wanted))
+    for event in with_previews(steps(9), denoiser, array, "YX", requests):
+        if isinstance(event, Preview) or (isinstance(event, Progress) and event.step > 2):
+            requests.put(next(wanted, None))
+        events.append(event)
+    shown = [event.window for event in events if isinstance(event, Preview)]
+    assert HALVES[1] in shown, "previews go on elsewhere"
+    told = [event.notice for event in events if isinstance(event, Progress) and event.notice]
+    assert len(told) == 1
+    assert reason in told[0]
+    assert events[-1].step == 9, "and the training goes on"
+
+
+def test_an_error_that_is_no_windows_own_ends_the_training(noisy: np.ndarray) -> None:
+    class Broken(Brightener):
+        def predict(self, *_: Any, **__: Any) -> Any:
+            raise RuntimeError("a bug")
+
+    requests = Requests()
+    requests.put(WINDOW)
+    with pytest.raises(RuntimeError, match="a bug"):
+        list(with_previews(steps(3), Broken(), noisy, "YX", requests))
 
 
 def test_closing_the_previews_closes_the_training(noisy: np.ndarray) -> None:

@@ -34,7 +34,7 @@ MENDS = {
     ),
     "device='cpu'": "the CPU as device, under Advanced",
 }
-"""What error messages advise in Python, and its counterpart here."""
+"""What errors and notices advise in Python, and its counterpart here."""
 
 
 class Dock(QWidget):
@@ -91,9 +91,7 @@ class Dock(QWidget):
     def fail(self, error: Exception) -> None:
         """Tell the user, in the dock, as a notification and as a signal."""
         if isinstance(error, Noise2SelfError):
-            message = str(error)
-            for python, here in MENDS.items():
-                message = message.replace(python, here)
+            message = _as_here(str(error))
             show_error(message)
         else:
             message = f"{type(error).__name__}: {error}"
@@ -170,7 +168,7 @@ class Dock(QWidget):
             self.progressed(progress)
         for event in events:
             if isinstance(event, Progress) and event.notice is not None:
-                show_info(event.notice)
+                show_info(_as_here(event.notice))
             self.take(event)
 
     def _ended(self, ended: Ended) -> None:
@@ -216,3 +214,10 @@ class Dock(QWidget):
             elif self.parent() is not None and not self._ties.connected:
                 self.listen()
         return super().event(event)
+
+
+def _as_here(message: str) -> str:
+    """Return what the engine says, with the mend that the dock has for it."""
+    for python, here in MENDS.items():
+        message = message.replace(python, here)
+    return message

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.config import Progress
+from ..core.errors import DeviceMemoryError, ImageError
 
 LARGEST = 2**18
 """Most pixels of one preview on a CPU: a quarter of a megapixel."""
@@ -164,9 +165,10 @@ def with_previews(
     Yields
     ------
     Any
-        The events, and `Preview`.
+        The events, and `Preview`. Where a window cannot be denoised it is passed over, and the
+        first time a `Progress` with a notice says why.
     """
-    pace = Pace(time.monotonic())
+    pace, told = Pace(time.monotonic()), False
     with closing(events):
         for event in events:
             yield event
@@ -178,10 +180,21 @@ def with_previews(
             window = requests.take()
             if window is None:
                 continue
-            begin = time.monotonic()
-            data = _predict(denoiser, array, axes, window)
+            begin, data, reason = time.monotonic(), None, ""
+            try:
+                data = _predict(denoiser, array, axes, window)
+            except Exception as error:
+                if not _only_here(error):
+                    raise
+                reason = str(error) or type(error).__name__
             seconds = time.monotonic() - begin
             pace.spent(seconds, begin + seconds)
+            if data is None:
+                if not told:
+                    notice = f"The training goes on, without a preview of what is shown: {reason}"
+                    yield replace(event, loss=None, validation_loss=None, notice=notice)
+                told = True
+                continue
             pixels = np.prod([s.stop - s.start for s in window.read])
             yield Preview(window, data, event.step, float(pixels / max(seconds, 1e-6)))
 
@@ -193,11 +206,25 @@ def _predict(denoiser: Any, array: Any, axes: str, window: Window) -> NDArray[np
     # One frame is shown; those around it are looked at, not denoised.
     place = dict(zip(axes, window.inner, strict=True)).get(denoiser.context_axis)
     samples = None if place is None or denoiser.ndim == 3 else range(place.start, place.stop)
-    crop = np.asarray(array[window.read])
+    crop = _read(array, window)
     events = denoiser.predict_iter(crop, axes=axes, passes=PASSES, samples=samples)
     *_, last = events  # without its notices, which speak of the part that is shown
     shown = last.result[window.inner]
     return np.ascontiguousarray(shown, dtype=np.float32)
+
+
+def _read(array: Any, window: Window) -> NDArray[Any]:
+    try:
+        return np.asarray(array[window.read])
+    except Exception as error:  # each kind of lazy array has its own for a damaged or missing file
+        raise ImageError(f"it cannot be read ({type(error).__name__}: {error})") from error
+
+
+def _only_here(error: Exception) -> bool:
+    """Whether another window may well be denoised where this one was not."""
+    from ..core.devices import is_out_of_memory
+
+    return isinstance(error, ImageError | DeviceMemoryError) or is_out_of_memory(error)
 
 
 def within(start: int, stop: int, size: int) -> tuple[int, int]:
