@@ -81,6 +81,26 @@ def test_axes_are_read_shown_and_corrected(
     assert box.axes_edit.text() == "ZYX", "a correction is kept with its layer"
 
 
+def write(box: LayerBox, axes: str) -> None:
+    box.axes_edit.setText(axes)
+    box.axes_edit.textEdited.emit(axes)
+
+
+def test_another_layer_is_read_as_it_says_itself(
+    box: LayerBox, viewer: ViewerModel, stack: np.ndarray
+) -> None:
+    corrected = viewer.add_image(stack, name="corrected")
+    write(box, "SYX")
+    labelled = viewer.add_image(stack, name="labelled", axis_labels=("c", "y", "x"))
+    silent = viewer.add_image(stack, name="silent")
+    viewer.add_image(stack, name="chosen", axis_labels=("t", "y", "x"))
+    write(box, "ZYX")
+    read = {layer.name: box.source_for(layer).image.axes for layer in viewer.layers}
+    assert read == {"corrected": "SYX", "labelled": "CYX", "silent": "ZYX", "chosen": "ZYX"}
+    alike = {box.source_like(layer).image.axes for layer in (corrected, labelled, silent)}
+    assert alike == {"ZYX"}, "what shows the same scene has the same axes"
+
+
 def test_wrong_axes_are_explained_under_the_edit(
     box: LayerBox, viewer: ViewerModel, stack: np.ndarray
 ) -> None:

@@ -105,7 +105,7 @@ class InspectWidget(Dock):
             noisy, denoised, strict = box.source().image, None, False
             if noisy_layer is not None and noisy_layer is not box.layer():
                 denoised = noisy
-                noisy = box.source_for(noisy_layer).image
+                noisy = box.source_like(noisy_layer).image
                 strict = _made_of(box.layer()).get("output") == "j-invariant"
         except Noise2SelfError as error:
             self.fail(error)

@@ -12,7 +12,15 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QSizePolicy, QWidget
 
 from ..core.errors import Noise2SelfError
 from . import pieces
-from .layers import METADATA_KEY, Source, detected_axes, region_of, source_of, understood
+from .layers import (
+    METADATA_KEY,
+    Source,
+    detected_axes,
+    labelled_axes,
+    region_of,
+    source_of,
+    understood,
+)
 
 
 def is_own(layer: Any) -> bool:
@@ -178,7 +186,17 @@ class LayerBox(QWidget):
         return source_of(self.layer(), self.axes())
 
     def source_for(self, layer: Any) -> Source:
-        """Return the source of any layer; one of the chosen one's kind is read the same way."""
+        """Return the source of any layer, read as was written for it, else as its labels say.
+
+        One for which neither is known is read as the chosen one, if it is of its kind.
+        """
+        if layer is self.layer():
+            return self.source()
+        own = self._corrected.get(layer) or labelled_axes(layer)
+        return source_of(layer, own) if own else self.source_like(layer)
+
+    def source_like(self, layer: Any) -> Source:
+        """Return the source of a layer that shows the chosen one's scene: it has its axes."""
         chosen = self.layer()
         same = chosen is not None and (layer.ndim, layer.rgb) == (chosen.ndim, chosen.rgb)
         return source_of(layer, self.axes() if same else None)

@@ -76,6 +76,17 @@ def array_of(layer: Any) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
+def labelled_axes(layer: Any) -> str | None:
+    """Return the axes that the layer's labels name; None where they are no axes of the image."""
+    letters = "".join(_WORDS.get(str(label).lower(), "?") for label in layer.axis_labels)
+    if layer.rgb:
+        letters += "C"
+    try:
+        return check_axes(tuple(array_of(layer).shape), letters)
+    except AxesError:
+        return None
+
+
 def detected_axes(layer: Any) -> str:
     """Return the axes that the layer's labels name, else those that its shape suggests.
 
@@ -84,14 +95,7 @@ def detected_axes(layer: Any) -> str:
     AxesError
         If it has more than 5 dimensions.
     """
-    shape = tuple(array_of(layer).shape)
-    letters = "".join(_WORDS.get(str(label).lower(), "?") for label in layer.axis_labels)
-    if layer.rgb:
-        letters += "C"
-    try:
-        return check_axes(shape, letters)
-    except AxesError:
-        return guess_axes(shape, rgb=layer.rgb)
+    return labelled_axes(layer) or guess_axes(tuple(array_of(layer).shape), rgb=layer.rgb)
 
 
 def source_of(layer: Any, axes: str | None = None) -> Source:

@@ -284,7 +284,7 @@ class DenoiseWidget(Dock):
         config, target, pair = self.panel.form.value(), None, self.panel.pair_combo.value()
         if pair is not None:
             config = replace(config, method=self.panel.pair_kind_combo.currentData())
-            target = box.source_for(pair).image
+            target = box.source_like(pair).image
         return Plan(
             layer=ref(box.layer()),
             source=box.source(),
