@@ -176,6 +176,54 @@ def test_a_loaded_filter_previews_the_layer_and_may_be_chosen_from(
     assert "radius 2" in dock.chosen_label.text()
 
 
+def test_the_preview_goes_along_to_another_layer(
+    qtbot: Any,
+    viewer: ViewerModel,
+    dock: CalibrateWidget,
+    noisy: np.ndarray,
+    messages: list[str],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "filter.safetensors"
+    write_calibration(path, calibrate(noisy, "median"))
+    with qtbot.waitSignal(dock.loaded, timeout=LONG):
+        dock.load(path)
+    filtered = read_calibration(path).denoise
+    viewer.add_image(noisy, name="cells")
+    qtbot.waitUntil(lambda: "cells preview" in viewer.layers, timeout=LONG)
+    second = viewer.add_image(np.stack([noisy + 1] * 2), name="next")
+    qtbot.waitUntil(lambda: "next preview" in viewer.layers, timeout=LONG)
+    assert "cells preview" not in viewer.layers
+    np.testing.assert_array_equal(viewer.layers["next preview"].data[0], filtered(noisy + 1))
+
+    label = dock.state_label
+    for axes in ("no", "CYX", "TYX"):
+        dock.layer_box.axes_edit.setText(axes)
+        dock.layer_box.axes_edit.textEdited.emit(axes)
+        if axes == "CYX":
+            qtbot.waitUntil(lambda: "on 1 channel(s)" in label.text(), timeout=LONG)
+    assert "color" not in label.styleSheet()
+    viewer.dims.set_current_step(0, 1)
+    qtbot.waitUntil(lambda: viewer.layers["next preview"].translate[0] == 1, timeout=LONG)
+    assert messages == [], "looking around is no failure"
+    viewer.layers.remove(second)
+    qtbot.waitUntil(lambda: "cells preview" in viewer.layers, timeout=LONG)
+
+
+def test_a_result_is_not_covered_by_a_preview_again(
+    qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget, noisy: np.ndarray
+) -> None:
+    viewer.add_image(noisy, name="cells")
+    calibrated(qtbot, dock)
+    with qtbot.waitSignal(dock.accepted, timeout=LONG):
+        press(qtbot, dock.accept_button)
+    shapes = viewer.add_shapes([[[0, 0], [0, 39], [39, 39], [39, 0]]], name="region")
+    dock.layer_box.region_combo.setValue(shapes)
+    looked(qtbot, dock)
+    qtbot.wait(50)
+    assert names(viewer) == ["cells", "cells calibrated median", "region"]
+
+
 def test_a_file_that_is_no_filter_leaves_the_present_one(
     qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget, noisy: np.ndarray, tmp_path: Path
 ) -> None:

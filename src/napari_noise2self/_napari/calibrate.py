@@ -17,7 +17,7 @@ from . import calibration_jobs as jobs
 from . import dialogs, pieces, words
 from .calibration_plot import CalibrationPlot
 from .calibration_preview import CalibrationPreview
-from .dock import Dock
+from .dock import Dock, as_here
 from .jobs import Filled, Filling
 from .layers import Source
 from .outputs import fits_in_memory
@@ -65,7 +65,8 @@ class CalibrateWidget(Dock):
         """The `core.calibrated.Calibration` in hand, at the value that was chosen last."""
         self._state = self._before = State.AT_REST  # what it is doing, and did before that
         self._origin = ""  # the layer that it was calibrated on, or the file that it is from
-        self._layer: Callable[[], Any] = lambda: None
+        self._layer: Callable[[], Any] = lambda: None  # that the preview follows
+        self._axes = ""  # as which it is read
         self._results: Results | None = None
         self._follows = True  # whether the preview follows the lowest loss
         self._build()
@@ -75,8 +76,8 @@ class CalibrateWidget(Dock):
         self.save_button.clicked.connect(self._save_clicked)
         self.load_button.clicked.connect(self._load_clicked)
         self.plot.chosen.connect(self.choose)
-        self.preview.failed.connect(self.fail)
-        self.layer_box.valueChanged.connect(self._choice_changed)
+        self.preview.failed.connect(self._not_previewed)
+        self.layer_box.valueChanged.connect(self._layer_changed)
         self.family_combo.currentIndexChanged.connect(self._choice_changed)
         self.listen()
 
@@ -253,10 +254,7 @@ class CalibrateWidget(Dock):
         for trial in event.calibration.trials:
             self.plot.add(_value(trial), trial.loss)
         self.family_combo.setCurrentIndex(self.family_combo.findData(event.calibration.family))
-        self.preview.end()
-        if self.layer_box.layer() is not None:
-            with suppress(Noise2SelfError):  # `refresh` tells what is wrong with the layer
-                self._preview(self.layer_box.source())
+        self._preview_anew()
         self._show(event.calibration)
 
     def job_ended(self, ended: Ended) -> None:
@@ -354,8 +352,23 @@ class CalibrateWidget(Dock):
     def _preview(self, source: Source) -> None:
         """Follow the viewer's view of the chosen layer."""
         layer = self.layer_box.layer()
-        self._layer = ref(layer)
+        self._layer, self._axes = ref(layer), self.layer_box.axes()
         self.preview.begin(layer, source)
+
+    def _preview_anew(self) -> None:
+        """Follow the layer that is chosen now; none where it cannot be denoised."""
+        self.preview.end()
+        self._layer = lambda: None
+        if self.layer_box.layer() is not None:
+            with suppress(Noise2SelfError):  # `refresh` tells what is wrong with the layer
+                self._preview(self.layer_box.source())
+
+    def _not_previewed(self, error: Exception) -> None:
+        """Say why; a layer that was only clicked on is no reason for a notification."""
+        if isinstance(error, Noise2SelfError):
+            self.say(as_here(str(error)), error=True)
+        else:
+            self.fail(error)
 
     def _forget(self) -> None:
         self.calibration = None
@@ -378,6 +391,14 @@ class CalibrateWidget(Dock):
             self.stop()
         else:
             self.start()
+
+    def _layer_changed(self) -> None:
+        box = self.layer_box
+        another = (box.layer(), box.axes()) != (self._layer(), self._axes)
+        if another and box.layer() is not None and self.calibration is not None and not self.busy:
+            self._preview_anew()
+            self.preview.show(self.calibration)
+        self._choice_changed()
 
     def _choice_changed(self, _: Any = None) -> None:
         if self._is_error and not self.busy:

@@ -91,7 +91,7 @@ class Dock(QWidget):
     def fail(self, error: Exception) -> None:
         """Tell the user, in the dock, as a notification and as a signal."""
         if isinstance(error, Noise2SelfError):
-            message = _as_here(str(error))
+            message = as_here(str(error))
             show_error(message)
         else:
             message = f"{type(error).__name__}: {error}"
@@ -168,7 +168,7 @@ class Dock(QWidget):
             self.progressed(progress)
         for event in events:
             if isinstance(event, Progress) and event.notice is not None:
-                show_info(_as_here(event.notice))
+                show_info(as_here(event.notice))
             self.take(event)
 
     def _ended(self, ended: Ended) -> None:
@@ -216,7 +216,7 @@ class Dock(QWidget):
         return super().event(event)
 
 
-def _as_here(message: str) -> str:
+def as_here(message: str) -> str:
     """Return what the engine says, with the mend that the dock has for it."""
     for python, here in MENDS.items():
         message = message.replace(python, here)
