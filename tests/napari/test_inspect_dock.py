@@ -125,12 +125,21 @@ def test_the_figure_is_saved(
     assert dock.save_button.isHidden()
     viewer.add_image(image, name="cells")
     inspect(qtbot, dock)
-    path = tmp_path / "noise.pdf"
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), "PDF (*.pdf)"))
+    path, proposed = tmp_path / "noise.pdf", []
+
+    def answer(_: Any, __: str, start: str, *___: str) -> tuple[str, str]:
+        proposed.append(start)
+        return str(path), "PDF (*.pdf)"
+
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", answer)
+    viewer.add_image(image, name="other")
+    assert dock.layer_box.layer().name == "other"
+    viewer.layers.clear()
     qtbot.mouseClick(dock.save_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not dock.busy, timeout=LONG)
     assert path.read_bytes().startswith(b"%PDF")
     assert str(path) in dock.state_label.text()
+    assert proposed == ["cells noise.pdf"], "the figure's own image"
     with qtbot.waitSignal(dock.failed, timeout=LONG):
         dock.save_figure(tmp_path / "no folder" / "noise.png")
 

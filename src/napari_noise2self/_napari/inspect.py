@@ -211,7 +211,8 @@ class InspectWidget(Dock):
             self.inspect()
 
     def _save_clicked(self) -> None:
-        path = dialogs.figure_to_save(self, f"{self.layer_box.layer().name} noise")
+        assert self.found is not None  # the button is hidden until then
+        path = dialogs.figure_to_save(self, f"{self.found.name} noise")
         if path is not None:
             self.save_figure(path)
 

@@ -24,6 +24,8 @@ class Inspected:
 
     Attributes
     ----------
+    name
+        Of the image that was looked at: the result, if there is one.
     diagnosis
         A `core.diagnostics.Diagnosis` of the noisy image.
     inspection
@@ -34,6 +36,7 @@ class Inspected:
         The figure as a PNG file.
     """
 
+    name: str
     diagnosis: Any
     inspection: Any
     figure: Any
@@ -83,7 +86,8 @@ def inspecting(
     figure = draw_diagnosis(diagnosis, noisy)
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=PIXELS_PER_INCH)
-    yield Inspected(diagnosis, inspection, figure, picture.getvalue())
+    name = (noisy if denoised is None else denoised).name
+    yield Inspected(name, diagnosis, inspection, figure, picture.getvalue())
 
 
 def saving_figure(figure: Any, path: Path) -> Generator[Progress | FigureSaved, None, None]:
