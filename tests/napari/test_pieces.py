@@ -9,11 +9,18 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
-from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QWidget,
+)
 
 from napari_noise2self._napari.calibrate import CalibrateWidget
 from napari_noise2self._napari.dock import Dock
 from napari_noise2self._napari.inspect import InspectWidget
+from napari_noise2self._napari.pieces import combo
 from napari_noise2self._napari.widget import DenoiseWidget
 
 
@@ -30,6 +37,47 @@ def dock(request: Any, qtbot: Any, viewer: ViewerModel, noisy: np.ndarray) -> Do
     widget.show()
     qtbot.waitExposed(widget)
     return widget
+
+
+def cut(control: QWidget) -> bool:
+    """Whether a control has less width than it needs, or stands out of what the dock shows."""
+    short = control.width() < control.minimumSizeHint().width()
+    end = control.mapTo(control.window(), control.rect().topRight()).x()
+    return short or end > control.window().width()
+
+
+def test_every_control_is_whole_in_the_narrowest_dock(dock: Dock, qtbot: Any) -> None:
+    if isinstance(dock, DenoiseWidget):
+        dock.panel.pair_combo.setCurrentIndex(1)
+    dock.say("The model is saved in /a/folder/" + "of-many-letters" * 9 + ".safetensors.")
+    qtbot.wait(50)
+    dock.resize(dock.minimumSizeHint())
+    qtbot.wait(50)
+    assert dock.width() <= 360, "a long name does not widen it"
+    assert dock.column.verticalScrollBar().isVisible()
+    kinds = (QComboBox, QAbstractSpinBox, QAbstractButton)
+    controls = [c for kind in kinds for c in dock.findChildren(kind) if c.isVisible()]
+    assert len(controls) >= 3
+    assert [c.objectName() for c in controls if cut(c)] == []
+
+
+def test_a_choice_that_is_offered_later_widens_the_narrowest_dock(
+    qtbot: Any, viewer: ViewerModel
+) -> None:
+    dock = InspectWidget(viewer)
+    qtbot.addWidget(dock)
+    dock.show()
+    before = dock.layout().minimumSize().width()
+    later = combo("later", {"long": "a choice that is as long as a whole sentence of words"}, "")
+    dock.column.rows.addWidget(later)
+    qtbot.waitUntil(lambda: dock.layout().minimumSize().width() > before)
+
+
+def test_a_combo_has_room_for_its_longest_choice(qtbot: Any) -> None:
+    longest = "Disagreement of many kinds"
+    box = combo("box", {"first": "layer", "last": longest}, "")
+    qtbot.addWidget(box)
+    assert box.minimumSizeHint().width() > box.fontMetrics().horizontalAdvance(longest)
 
 
 def roll(control: QWidget) -> bool:

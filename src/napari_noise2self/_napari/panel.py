@@ -172,5 +172,6 @@ def _beside(*widgets: tuple[QWidget, int]) -> QWidget:
     both = QWidget()
     layout = row(*widgets)
     layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
     both.setLayout(layout)
     return both

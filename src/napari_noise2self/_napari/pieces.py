@@ -38,12 +38,19 @@ class Column(QScrollArea):
         self.setWidget(content)
 
     def sizeHint(self) -> QSize:
-        """Leaves a canvas of some 650 pixels in a window of 1280 x 720."""
-        return QSize(320, 560)
+        """Leaves a canvas of some 600 pixels in a window of 1280 x 720."""
+        return QSize(336, 560).expandedTo(self.minimumSizeHint())
 
     def minimumSizeHint(self) -> QSize:
-        """Leave the rest to the scroll bar."""
-        return QSize(250, 120)
+        """Give every control its width; the height is left to the scroll bar."""
+        bar = self.verticalScrollBar().sizeHint().width()
+        return QSize(self.widget().minimumSizeHint().width() + bar, 120)
+
+    def event(self, event: QEvent) -> bool:
+        """Pass on that the controls need another width: some do in napari's style."""
+        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show):
+            self.updateGeometry()
+        return super().event(event)
 
 
 class _Unfocused(QObject):
@@ -70,9 +77,7 @@ def combo(name: str, labels: Mapping[str, str], tooltip: str) -> QComboBox:
     for key, label in labels.items():
         box.addItem(label, key)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    # A long choice must not widen the dock beyond the window; the open list shows it whole.
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(4)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
     box.view().setMinimumWidth(box.view().sizeHintForColumn(0) + 24)
     clicked_before_rolled(box)
     return box
@@ -93,6 +98,8 @@ def text(name: str) -> QLabel:
     """Return a label for sentences, which can be selected and copied."""
     label = QLabel()
     label.setObjectName(name)
+    # A file name cannot be wrapped: it must not widen the dock beyond the window.
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     label.setWordWrap(True)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
