@@ -484,3 +484,16 @@ def test_a_click_chooses_the_nearest_point(qtbot: Any) -> None:
     plot.start_again("radius (pixels)", whole=True)
     plot.add(2, 1.0)
     assert plot.nearest(7) == 2
+
+
+def test_the_label_of_the_parameter_is_whole(qtbot: Any) -> None:
+    plot = CalibrationPlot()
+    qtbot.addWidget(plot)
+    plot.start_again("strength (in noise levels)")
+    plot.add(0.4, 0.7)
+    plot.show()
+    qtbot.waitExposed(plot)
+    axis = plot._canvas.getPlotItem().getAxis("bottom")
+    letters = axis.label.mapRectToScene(axis.label.boundingRect())
+    assert letters.bottom() <= plot._canvas.viewport().height()
+    assert axis.label.isVisible()

@@ -13,7 +13,9 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from .marks import marks
 from .plot import legend
 
-HEIGHT = 160
+HEIGHT = 165
+BELOW_LABEL = 6
+"""Pixels; pyqtgraph puts the label of an axis 5 of them below the axis' own place."""
 
 
 class CalibrationPlot(QWidget):
@@ -57,6 +59,7 @@ class CalibrationPlot(QWidget):
         for name in ("bottom", "left"):
             plot.getAxis(name).enableAutoSIPrefix(False)
         plot.getAxis("left").setWidth(38)
+        plot.setContentsMargins(0, 0, 0, BELOW_LABEL)
         self._baseline = pg.InfiniteLine(1.0, angle=0)
         plot.addItem(self._baseline)
         self._curve = plot.plot(symbol="o", symbolSize=7)
