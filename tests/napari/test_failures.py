@@ -33,7 +33,8 @@ def fails(qtbot: Any, dock: DenoiseWidget, act: Callable[[], None]) -> str:
     (message,) = failed.args
     assert dock.state.at_rest
     label = dock.panel.state_label
-    assert message[1:] in label.text()
+    assert message in label.text()
+    assert not message[0].islower()
     assert "color" in label.styleSheet()
     assert dock.panel.progress_bar.value() == 0
     return str(message)

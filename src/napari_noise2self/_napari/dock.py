@@ -91,7 +91,7 @@ class Dock(QWidget):
     def fail(self, error: Exception) -> None:
         """Tell the user, in the dock, as a notification and as a signal."""
         if isinstance(error, Noise2SelfError):
-            message = as_here(str(error))
+            message = _sentence(as_here(str(error)))
             show_error(message)
         else:
             message = f"{type(error).__name__}: {error}"
@@ -189,7 +189,7 @@ class Dock(QWidget):
 
     def _show_state(self, message: str, *, error: bool) -> None:
         self.state_label.setStyleSheet(f"color: {self._error_colour};" if error else "")
-        self.state_label.setText(message[:1].upper() + message[1:])
+        self.state_label.setText(_sentence(message))
 
     # The viewer
 
@@ -221,3 +221,7 @@ def as_here(message: str) -> str:
     for python, here in MENDS.items():
         message = message.replace(python, here)
     return message
+
+
+def _sentence(message: str) -> str:
+    return message[:1].upper() + message[1:]
