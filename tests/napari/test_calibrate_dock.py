@@ -99,6 +99,8 @@ def test_start_look_choose_accept(
     assert dock.plot.best == (direct.parameters["radius"], direct.loss)
     assert dock.plot.shown == direct.parameters["radius"], "the ring is on the lowest"
     assert f"radius {direct.parameters['radius']}" in dock.state_label.text()
+    assert f"{1 - direct.loss:.1%} below" in dock.chosen_label.text()
+    assert "a small difference can be a large gain" in dock.chosen_label.text()
     looked(qtbot, dock)
     preview = viewer.layers["cells preview"]
     np.testing.assert_array_equal(preview.data, direct.denoise(noisy))
@@ -484,6 +486,20 @@ def test_a_click_chooses_the_nearest_point(qtbot: Any) -> None:
     plot.start_again("radius (pixels)", whole=True)
     plot.add(2, 1.0)
     assert plot.nearest(7) == 2
+
+
+def test_a_value_that_is_worse_than_the_average_is_called_so(
+    qtbot: Any, viewer: ViewerModel, dock: CalibrateWidget
+) -> None:
+    y, x = np.mgrid[:64, :64]
+    waves = 100 + 40 * np.sin(y / 2) * np.cos(x / 2)
+    viewer.add_image(np.random.default_rng(0).normal(waves, 2).astype(np.float32))
+    calibrated(qtbot, dock)
+    value, loss = dock.plot.points[-1]
+    assert loss > 1
+    dock.choose(value)
+    assert f"{loss - 1:.1%} above" in dock.chosen_label.text()
+    assert "gain" not in dock.chosen_label.text()
 
 
 def test_the_label_of_the_parameter_is_whole(qtbot: Any) -> None:

@@ -336,10 +336,14 @@ class CalibrateWidget(Dock):
 
     def _about_chosen(self, name: str) -> str:
         ((parameter, value),) = self.calibration.parameters.items()
-        better = 1 - self.calibration.loss
-        than = f"{abs(better):.0%} {'below' if better >= 0 else 'above'} that of the average"
-        family = FAMILY_LABELS[self.calibration.family]
-        return f"{family} from {name}: {parameter} {value:g}, loss {than} of the neighbours."
+        family, loss = FAMILY_LABELS[self.calibration.family], self.calibration.loss
+        text = f"{family} from {name}: {parameter} {value:g}. "
+        if loss >= 1:
+            return f"{text}Its loss is {loss - 1:.1%} above that of an average of the neighbours."
+        return (
+            f"{text}Its loss is {1 - loss:.1%} below that of an average of the neighbours. Most of "
+            "a loss is noise, which nothing can predict: a small difference can be a large gain."
+        )
 
     def _show(self, calibration: Any) -> None:
         """Take a calibration in hand and preview it."""
