@@ -108,6 +108,11 @@ def test_a_result_is_compared_with_its_source(
     assert direct.remarks()[0][1:] in dock.verdict_label.text()
     assert direct.psnr_sentence[1:] in dock.details_label.text()
 
+    assert "choose Strict" not in dock.details_label.text()
+    result.metadata[METADATA_KEY]["output"] = "best"
+    inspect(qtbot, dock)
+    assert "choose Strict there" in dock.details_label.text(), "where an estimate comes from"
+
     dock.layer_box.layer_combo.setValue(viewer.layers["cells"])
     assert dock.noisy_combo.value() is None
     viewer.layers.remove("cells")

@@ -22,6 +22,13 @@ from .worker import Ended
 
 READY = "Ready. Inspect looks at the noise of the layer above; nothing is changed."
 
+NO_STRICT = "without the strict, J-invariant output"
+WHERE_STRICT = (
+    ': where "Denoise" made the layer, choose Strict there beside "Apply to", click Denoise, and '
+    "inspect that result"
+)
+"""What an inspection says of an estimate that it lacks, and how to have it."""
+
 _STAGES = {
     "diagnose": "Looking at the noise, plane by plane.",
     "residual": "Looking at what was taken away.",
@@ -235,7 +242,8 @@ def _details(found: jobs.Inspected) -> str:
     """Return everything else, as rich text."""
     shown, parts = set(_verdict(found)), []
     if found.inspection is not None:
-        parts += _paragraphs(found.inspection.summary(), shown)
+        summary = found.inspection.summary().replace(NO_STRICT, NO_STRICT + WHERE_STRICT)
+        parts += _paragraphs(summary, shown)
         parts.append("<p><i>Of the noisy image:</i></p>")
     # the layer box has said how the image is understood
     parts += _paragraphs(found.diagnosis.summary().partition("\n")[2], shown)
