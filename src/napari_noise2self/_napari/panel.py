@@ -105,8 +105,8 @@ class Panel:
         self.preset_combo = combo(
             "preset_combo",
             PRESET_LABELS,
-            "How long to train. Fast for a first look, Balanced for most images, Best for the "
-            "figure in the paper.",
+            "How long to train. Fast for a first look, Balanced for most images, Best for stacks "
+            "and movies, where longer training still gains.",
         )
         self.expected_label = text("expected_label")
         self.train_button = button(

@@ -57,7 +57,8 @@ Preset = Annotated[
     str | None,
     typer.Option(
         metavar="|".join(PRESETS),
-        help="How long to train: a quick look, a good result, the best one.",
+        help="How long to train: fast for a first look, balanced for most images, best for "
+        "stacks and movies.",
         show_default=_PRESET,
         rich_help_panel=_TRAINING,
     ),
