@@ -6,6 +6,7 @@ import gc
 import sys
 import threading
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,12 +59,14 @@ def test_network_pixels_and_dock_are_given_back(
     assert not [t for t in threading.enumerate() if t.name.startswith("noise2self")]
 
 
-def test_opening_the_dock_loads_no_torch() -> None:
+def test_opening_the_dock_loads_no_torch(tmp_path: Path) -> None:
     import subprocess
 
     code = """
 import sys
+from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
+QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, sys.argv[1])
 app = QApplication([])
 from napari.components import ViewerModel
 from napari_noise2self._napari.widget import DenoiseWidget
@@ -75,7 +78,7 @@ dock.panel.advanced_button.click()
 assert dock.panel.train_button.isEnabled()
 print("torch" in sys.modules)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
-    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip() == "False"
+    assert list(tmp_path.rglob("dock.ini"))  # not the user's own
