@@ -135,20 +135,20 @@ class Damaged:
 class OutOfMemory(Brightener):
     """A device that is full at the first request."""
 
-    def predict(self, *args: Any, **kwargs: Any) -> Any:
+    def predict_iter(self, *args: Any, **kwargs: Any) -> Any:
         if not self.asked:
             self.asked.append(((), None))
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return super().predict(*args, **kwargs)
+        yield from super().predict_iter(*args, **kwargs)
 
 
 class Choosy(Brightener):
     """Refuses what is not finite, as a network does."""
 
-    def predict(self, image: Any, *args: Any, **kwargs: Any) -> Any:
+    def predict_iter(self, image: Any, *args: Any, **kwargs: Any) -> Any:
         if not np.isfinite(image).all():
             raise ImageError("there are NaN in it")
-        return super().predict(image, *args, **kwargs)
+        yield from super().predict_iter(image, *args, **kwargs)
 
 
 HALVES = tuple(
@@ -186,7 +186,7 @@ def test_a_window_that_cannot_be_denoised_is_passed_over_and_told_once(
 
 def test_an_error_that_is_no_windows_own_ends_the_training(noisy: np.ndarray) -> None:
     class Broken(Brightener):
-        def predict(self, *_: Any, **__: Any) -> Any:
+        def predict_iter(self, *_: Any, **__: Any) -> Any:
             raise RuntimeError("a bug")
 
     requests = Requests()
