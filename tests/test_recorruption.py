@@ -18,7 +18,7 @@ from napari_noise2self.core.axes import Stack
 from napari_noise2self.core.batch import Batch
 from napari_noise2self.core.correlation import noise_correlation
 from napari_noise2self.core.methods import MIRRORS, Noise2Self
-from napari_noise2self.core.noise import estimate_noise, shared_by_channels
+from napari_noise2self.core.noise import estimate_noise, reliance, shared_by_channels
 from napari_noise2self.core.normalization import Normalization
 from napari_noise2self.core.recorruption import Recorruption
 
@@ -167,6 +167,17 @@ def test_what_channels_share_is_measured() -> None:
         stack = Stack.of(np.stack([a, mixed]), "CYX")
         assert shared_by_channels(stack) == pytest.approx(abs(share), abs=0.07)
     assert shared_by_channels(Stack.of(a)) == 0.0
+
+
+def test_channels_without_noise_in_the_planes_looked_at_are_not_relied_on() -> None:
+    """As of a sparse stack, whose other planes showed it."""
+    a, b = np.random.default_rng(0).normal(size=(2, 64, 64))
+    level = estimate_noise(Stack.of(np.stack([a, b]), "CYX"))
+    blank = Stack.of(np.stack([a, np.zeros((64, 64))]), "CYX")
+    assert shared_by_channels(blank) is None
+    relied_on, said = reliance(blank, level)
+    assert not relied_on
+    assert "in common could not be measured" in said
 
 
 def test_an_image_in_which_no_noise_can_be_measured_trains_all_the_same(tiny: Build) -> None:

@@ -327,6 +327,8 @@ def reliance(stack: Stack, level: NoiseLevel | None, *, seed: int = 0) -> tuple[
         caution = next(c.caution for c in level.channels if c.caution)
         return False, f"its level is not relied on: {caution}"
     shared = shared_by_channels(stack, seed=seed)
+    if shared is None:
+        return False, "whether its channels have noise in common could not be measured"
     if shared > SHARED:
         said = f"the channels have noise in common ({shared:.2f} of it at least)"
         return False, f"its level is not relied on: {said}"
@@ -335,16 +337,16 @@ def reliance(stack: Stack, level: NoiseLevel | None, *, seed: int = 0) -> tuple[
     return True, level.sentence
 
 
-def shared_by_channels(stack: Stack, *, seed: int = 0) -> float:
+def shared_by_channels(stack: Stack, *, seed: int = 0) -> float | None:
     """Return what the noise of two channels has in common at least, as a correlation.
 
     The largest of all pairs, less the chance of the sample. Fine structure that channels have
-    in common counts as well.
+    in common counts as well. None if a channel shows no noise in the planes that are looked at.
 
     Parameters
     ----------
     stack
-        The image, with a place where noise can be measured in every channel.
+        The image.
     seed
         Seed of the draw of windows.
     """
@@ -355,7 +357,10 @@ def shared_by_channels(stack: Stack, *, seed: int = 0) -> float:
         Blocks.of(windows_of_blocks([run[:, c] for run in runs])[:, 0])
         for c in range(stack.channels)
     ]
-    flat = [np.concatenate(blocks.flat(unbiased=True)) for blocks in channels]
+    strata = [blocks.flat(unbiased=True) for blocks in channels]
+    if not all(strata):
+        return None
+    flat = [np.concatenate(places) for places in strata]
     fine = [
         blocks.values[..., HALF:, HALF:].reshape(-1, HALF * HALF).astype(np.float64)
         for blocks in channels
