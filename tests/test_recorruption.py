@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from napari_noise2self import api
+from napari_noise2self.core import noise
 from napari_noise2self.core.axes import Stack
 from napari_noise2self.core.batch import Batch
 from napari_noise2self.core.correlation import noise_correlation
+from napari_noise2self.core.flatness import sample_runs
 from napari_noise2self.core.methods import MIRRORS, Noise2Self
 from napari_noise2self.core.noise import estimate_noise, reliance, shared_by_channels
 from napari_noise2self.core.normalization import Normalization
@@ -180,13 +183,39 @@ def test_channels_without_noise_in_the_planes_looked_at_are_not_relied_on() -> N
     assert "in common could not be measured" in said
 
 
-def test_an_image_in_which_no_noise_can_be_measured_trains_all_the_same(tiny: Build) -> None:
-    image = np.zeros((2, 40, 40), np.uint8)
-    image[0] = np.random.default_rng(0).poisson(20, (40, 40))  # and an empty channel
-    denoiser = api.Denoiser.for_image(image, axes="CYX", config=tiny(steps=2))
+def test_a_constant_channel_takes_nothing_from_the_others(image: Array) -> None:
+    """Alpha, or an empty one: it has no noise, and says nothing of theirs."""
+    alone = made(image)
+    both = np.stack([image, np.full_like(image, 255)])
+    denoiser = made(both, "CYX", steps=2, width=4)
+    known, guard = denoiser.recorruption, denoiser.guard
+    assert known is not None
+    assert guard is not None
+    assert alone.recorruption is not None
+    assert alone.guard is not None
+    assert (known.gain[0], known.read[0]) == (*alone.recorruption.gain, *alone.recorruption.read)
+    assert guard.least[0] == alone.guard.least[0]
+    for _ in api.train(denoiser, both):
+        pass
+    clean = denoiser.predict(both)
+    assert np.isfinite(clean).all()
+    assert (clean[1] == 255).all()
+
+
+def test_an_image_in_which_no_noise_can_be_measured_trains_all_the_same(
+    tiny: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One with a channel that is blank wherever it is looked at, and not elsewhere."""
+    few = partial(sample_runs, budget=1)
+    monkeypatch.setattr(noise, "sample_runs", few)
+    numbers = np.broadcast_to(np.arange(12)[:, None, None], (12, 40, 40))
+    (looked_at,) = few(Stack.of(numbers, "TYX"), "T", seed=0)
+    sparse = np.random.default_rng(0).poisson(20, (2, 12, 40, 40))
+    sparse[1, np.unique(looked_at.astype(int))] = 0
+    denoiser = api.Denoiser.for_image(sparse, axes="CTYX", config=tiny(steps=2))
     assert denoiser.recorruption is None
     assert "could not be measured" in denoiser.record.noise
-    assert np.isfinite(api.denoise(image, axes="CYX", config=tiny(steps=2))).all()
+    assert np.isfinite(api.denoise(sparse, axes="CTYX", config=tiny(steps=2))).all()
 
 
 # Training

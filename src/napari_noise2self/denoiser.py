@@ -122,10 +122,11 @@ class Denoiser(Model):
         method = METHODS[config.method](Grid.for_footprint(footprint, config.stride), context)
         guard = None
         if config.noise_model and isinstance(method, Noise2Self):
-            level = measured_noise(stack, correlation, seed=config.seed)
+            constant = [c for c, std in enumerate(normalization.std) if std == 0]
+            level = measured_noise(stack, correlation, seed=config.seed, constant=constant)
             guard = Guard.from_noise(level, normalization, shared=max(footprint) > 1)
             if max(footprint) == 1:
-                relied_on, said = reliance(stack, level, seed=config.seed)
+                relied_on, said = reliance(stack, level, seed=config.seed, constant=constant)
                 noise += f"; {said}"
                 if level is not None and relied_on:
                     known = Recorruption.from_noise(level, normalization)

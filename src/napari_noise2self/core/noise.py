@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,9 @@ ROUNDED = 0.25
 """Variance of the noise, in squared steps between grey levels, below which rounding rules it: a
 signal half-way between two levels is noisiest, one on a level has no noise. With a gain below half
 a step: photons that are counted one by one are not rounded."""
+
+LEAST = 1e-12
+"""Variance of a channel that holds one value throughout: above zero, since it is divided by."""
 
 _ABOVE = 9.0  # loss at which a level above the line is structure: beyond, it counts no more
 _BELOW = 100.0  # a level below the line has no excuse, save saturation
@@ -216,7 +219,11 @@ class NoiseLevel:
 
 
 def estimate_noise(
-    stack: Stack, *, correlation: NoiseCorrelation | None = None, seed: int = 0
+    stack: Stack,
+    *,
+    correlation: NoiseCorrelation | None = None,
+    seed: int = 0,
+    constant: Collection[int] = (),
 ) -> NoiseLevel:
     """Estimate the variance of the noise as a function of the signal.
 
@@ -232,6 +239,8 @@ def estimate_noise(
         What `noise_correlation` found, if that has been measured already.
     seed
         Seed of the draw of windows.
+    constant
+        Channels (alpha, an empty one) known to hold one value throughout, and so no noise.
 
     Returns
     -------
@@ -243,7 +252,7 @@ def estimate_noise(
     Raises
     ------
     ImageError
-        If a channel has no place where noise can be measured: constant, all
+        If another channel has no place where noise can be measured: constant, all
         NaN, or smaller than 8 x 8.
 
     Examples
@@ -267,6 +276,9 @@ def estimate_noise(
     runs = sample_runs(stack, axis, seed=seed) if min(stack.spatial[-2:]) >= EDGE else []
     found = []
     for channel in range(stack.channels):
+        if channel in constant:
+            found.append(ChannelNoise(0.0, LEAST, (0.0,), (LEAST,), (0.0,), 1.0, None))
+            continue
         planes = without_clipped([run[:, channel] for run in runs])
         if planes:
             values = windows_of_blocks(planes)
@@ -286,7 +298,11 @@ def estimate_noise(
 
 
 def measured_noise(
-    stack: Stack, correlation: NoiseCorrelation, *, seed: int = 0
+    stack: Stack,
+    correlation: NoiseCorrelation,
+    *,
+    seed: int = 0,
+    constant: Collection[int] = (),
 ) -> NoiseLevel | None:
     """Return the noise level, trusted or not; None where no place shows the noise.
 
@@ -298,14 +314,18 @@ def measured_noise(
         What `noise_correlation` found in it.
     seed
         Seed of the draw of windows.
+    constant
+        Channels that hold one value throughout.
     """
     try:
-        return estimate_noise(stack, correlation=correlation, seed=seed)
+        return estimate_noise(stack, correlation=correlation, seed=seed, constant=constant)
     except ImageError:
         return None
 
 
-def reliance(stack: Stack, level: NoiseLevel | None, *, seed: int = 0) -> tuple[bool, str]:
+def reliance(
+    stack: Stack, level: NoiseLevel | None, *, seed: int = 0, constant: Collection[int] = ()
+) -> tuple[bool, str]:
     """Tell whether a training may rely on the noise level, and say it in words.
 
     Relying on it takes a variance that lies on a line, noise that neither
@@ -320,13 +340,15 @@ def reliance(stack: Stack, level: NoiseLevel | None, *, seed: int = 0) -> tuple[
         What `measured_noise` found in it.
     seed
         Seed of the draw of windows.
+    constant
+        Channels that hold one value throughout.
     """
     if level is None:
         return False, "its level could not be measured"
     if not level.trusted:
         caution = next(c.caution for c in level.channels if c.caution)
         return False, f"its level is not relied on: {caution}"
-    shared = shared_by_channels(stack, seed=seed)
+    shared = shared_by_channels(stack, seed=seed, constant=constant)
     if shared is None:
         return False, "whether its channels have noise in common could not be measured"
     if shared > SHARED:
@@ -337,7 +359,9 @@ def reliance(stack: Stack, level: NoiseLevel | None, *, seed: int = 0) -> tuple[
     return True, level.sentence
 
 
-def shared_by_channels(stack: Stack, *, seed: int = 0) -> float | None:
+def shared_by_channels(
+    stack: Stack, *, seed: int = 0, constant: Collection[int] = ()
+) -> float | None:
     """Return what the noise of two channels has in common at least, as a correlation.
 
     The largest of all pairs, less the chance of the sample. Fine structure that channels have
@@ -349,14 +373,14 @@ def shared_by_channels(stack: Stack, *, seed: int = 0) -> float | None:
         The image.
     seed
         Seed of the draw of windows.
+    constant
+        Channels that hold one value throughout.
     """
-    if stack.channels == 1:
+    noisy = [c for c in range(stack.channels) if c not in constant]
+    if len(noisy) == 1:
         return 0.0
     runs = sample_runs(stack, "", seed=seed)
-    channels = [
-        Blocks.of(windows_of_blocks([run[:, c] for run in runs])[:, 0])
-        for c in range(stack.channels)
-    ]
+    channels = [Blocks.of(windows_of_blocks([run[:, c] for run in runs])[:, 0]) for c in noisy]
     strata = [blocks.flat(unbiased=True) for blocks in channels]
     if not all(strata):
         return None
@@ -366,7 +390,7 @@ def shared_by_channels(stack: Stack, *, seed: int = 0) -> float | None:
         for blocks in channels
     ]
     found = [0.0]
-    for i, j in itertools.combinations(range(stack.channels), 2):
+    for i, j in itertools.combinations(range(len(noisy)), 2):
         both = np.intersect1d(flat[i], flat[j])
         places = both if len(both) >= FEWEST else np.union1d(flat[i], flat[j])
         a, b = fine[i][places], fine[j][places]
