@@ -17,7 +17,7 @@ from torch import Tensor
 
 from napari_noise2self import api
 from napari_noise2self.core import prediction
-from napari_noise2self.core.methods import Noise2Self
+from napari_noise2self.core.methods import PASSES_3D, Noise2Self
 
 Random = Callable[..., api.Denoiser]
 Noise = Callable[..., NDArray[np.float32]]
@@ -181,6 +181,17 @@ def test_a_thin_stack_spends_no_pass_on_planes_that_are_not_there(
         *events, last = denoiser.predict_iter(image, output=output)
         assert len(events) == 4 * planes
         assert np.isfinite(last.result).all()
+
+
+@pytest.mark.parametrize("width", [5, 9])
+def test_a_plane_as_a_volume_takes_as_many_passes_as_any(
+    random_denoiser: Random, noise: Noise, width: int
+) -> None:
+    """Behind a hole so wide that most J-sets begin beyond it."""
+    denoiser, image = random_denoiser("ZYX", footprint=(width,) * 3), noise(1, 32, 32)
+    *events, last = denoiser.predict_iter(image)
+    assert len(events) == PASSES_3D
+    assert np.isfinite(last.result).all()
 
 
 def test_each_frame_is_denoised_by_itself(random_denoiser: Random, noise: Noise) -> None:

@@ -7,6 +7,7 @@ prediction can report, and stop, after each of them.
 
 from __future__ import annotations
 
+import operator
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -116,8 +117,16 @@ class Method(ABC):
         return masked_mse(*self.compared(network, batch))
 
     @abstractmethod
-    def passes(self, output: Output) -> Sequence[Pass]:
-        """Return the passes that `output` is made of."""
+    def passes(self, output: Output, extent: Sequence[int] | None = None) -> Sequence[Pass]:
+        """Return the passes that `output` is made of.
+
+        Parameters
+        ----------
+        output
+            ``"best"`` or ``"j-invariant"``.
+        extent
+            Of the image, in pixels; None for one that has a pixel in every J-set.
+        """
 
     @abstractmethod
     def run_pass(
@@ -199,8 +208,8 @@ class Noise2Self(Method):
         instead = own.repeat(1, 2 * self.context, *(1,) * (noisy.ndim - 2))
         return torch.cat([own, torch.where(near.isnan(), instead, near)], dim=1)
 
-    def passes(self, output: Output) -> Sequence[Pass]:
-        """Hide every J-set once; of a volume's, no more than `PASSES_3D` for the mean.
+    def passes(self, output: Output, extent: Sequence[int] | None = None) -> Sequence[Pass]:
+        """Hide every J-set that has a pixel once; for a volume's mean no more than `PASSES_3D`.
 
         Every other J-set, as on a checkerboard, is hidden in the image turned by
         half a circle: with J-sets left out, or turned at random, a grid of the
@@ -212,6 +221,8 @@ class Noise2Self(Method):
             return _as_it_is(self.grid)
         offsets = list(self.grid.offsets())
         random.Random(0).shuffle(offsets)
+        if extent is not None:  # a stack may be thinner than the stride
+            offsets = [o for o in offsets if all(map(operator.lt, o, extent))]
         if output == "best" and len(self.grid.stride) == 3:
             offsets = offsets[:PASSES_3D]
         return [Pass(o, MIRRORS[-1] if sum(o) % 2 else ()) for o in offsets]
@@ -258,7 +269,7 @@ class Noise2Noise(Method):
         assert batch.target is not None
         return network(batch.noisy), batch.target, batch.counted
 
-    def passes(self, output: Output) -> Sequence[Pass]:
+    def passes(self, output: Output, extent: Sequence[int] | None = None) -> Sequence[Pass]:
         """Take the image as it is, and mirrored."""
         if output == "j-invariant":
             raise ConfigError(

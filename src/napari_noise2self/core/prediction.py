@@ -194,12 +194,7 @@ class _Work:
         if not same_device(model.device, device):  # the model's own weights stay where they are
             self.network = copy.deepcopy(model.network).to(device)
         self.dtype = compute_dtype(device, model.config.precision)
-        # A stack thinner than the stride has no pixel in the J-sets that begin beyond it.
-        every = [
-            which
-            for which in model.method.passes(output)
-            if all(o < n for o, n in zip(which.offset, stack.spatial, strict=True))
-        ]
+        every = model.method.passes(output, stack.spatial)
         self.passes = every if passes is None else every[:: -(-len(every) // passes)]
         # Nothing is there to be denoised; the strict output may not look at the pixel itself, and
         # of what is learnt from a target nobody knows which intensity stands for which.
