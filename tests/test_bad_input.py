@@ -147,6 +147,21 @@ def test_training_with_a_configuration_that_does_not_fit(
         api.denoise(noise(40, 40), config=tiny(**changes))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "mend"),
+    [
+        ({"output": "strict"}, "expected one of best, j-invariant"),
+        ({"output": "j-invariant", "target": PLANE.T}, 'no J-invariant output; use output="best"'),
+    ],
+)
+def test_an_output_that_there_is_none_of_is_refused_before_anything_is_done(
+    tiny: Build, arguments: dict[str, Any], mend: str
+) -> None:
+    unreadable = np.full((40, 40), np.nan)  # which would be the first thing to be said
+    with pytest.raises(api.ConfigError, match=re.escape(mend)):
+        api.denoise(unreadable, config=tiny(), **arguments)
+
+
 def test_a_target_that_the_method_does_not_take(noise: Noise, tiny: Build) -> None:
     image = noise(40, 40)
     denoiser = api.Denoiser.for_image(image, config=tiny())

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .core.axes import Stack
 from .core.config import Output, Progress, TrainingConfig, last_result
 from .core.errors import ConfigError
+from .core.methods import METHODS
 from .core.training import train
 from .denoiser import Denoiser
 
@@ -63,7 +64,8 @@ def denoise(
         If the image is constant, smaller than 32 pixels along Y or X, or holds
         NaN or infinite values; `AxesError` if the axes do not fit.
     ConfigError
-        If there is no such preset, or the learning rate is so high that nothing is learnt.
+        If there is no such preset or output, or the learning rate is so high that
+        nothing is learnt.
     DeviceError
         If the device is not there.
 
@@ -131,6 +133,7 @@ def denoise_iter(
         config = replace(TrainingConfig.preset(preset), seed=seed, device=device)
     if target is not None and config.method == "noise2self":
         config = replace(config, method="noise2noise")
+    METHODS[config.method].check(output)  # now, not when the training is over
     stack = Stack.of(image, axes)
     denoiser: Denoiser | None = None
     for event in Denoiser.for_image_iter(stack, config=config):

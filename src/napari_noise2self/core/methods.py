@@ -12,7 +12,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor
@@ -115,6 +115,18 @@ class Method(ABC):
     def loss(self, network: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
         """Return the mean squared error of a batch, a scalar that stays on the device."""
         return masked_mse(*self.compared(network, batch))
+
+    @classmethod
+    def check(cls, output: str) -> None:
+        """Refuse an output that there is none of.
+
+        Raises
+        ------
+        ConfigError
+            If there is no output of that name, or the method does not have it.
+        """
+        if output not in get_args(Output):
+            raise ConfigError(f"output={output!r}: expected one of {', '.join(get_args(Output))}")
 
     @abstractmethod
     def passes(self, output: Output, extent: Sequence[int] | None = None) -> Sequence[Pass]:
@@ -262,6 +274,16 @@ class Noise2Noise(Method):
     takes_target: ClassVar[bool] = True
     both_ways: ClassVar[bool] = True
 
+    @classmethod
+    def check(cls, output: str) -> None:
+        """Refuse the strict output as well."""
+        super().check(output)
+        if output == "j-invariant":
+            raise ConfigError(
+                'output="j-invariant": a network trained on pairs sees every pixel, so it has no '
+                'J-invariant output; use output="best"'
+            )
+
     def compared(
         self, network: Callable[[Tensor], Tensor], batch: Batch
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -271,11 +293,7 @@ class Noise2Noise(Method):
 
     def passes(self, output: Output, extent: Sequence[int] | None = None) -> Sequence[Pass]:
         """Take the image as it is, and mirrored."""
-        if output == "j-invariant":
-            raise ConfigError(
-                'output="j-invariant": a network trained on pairs sees every pixel, so it has no '
-                'J-invariant output; use output="best"'
-            )
+        self.check(output)
         return _as_it_is(self.grid)
 
     def run_pass(

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,8 +100,7 @@ def predict_iter(
     DeviceMemoryError
         If the device runs out of memory with the smallest tile.
     """
-    if output not in get_args(Output):
-        raise ConfigError(f"output={output!r}: expected one of {', '.join(get_args(Output))}")
+    model.method.check(output)
     if passes is not None and (passes < 1 or output != "best"):
         raise ConfigError(
             f'passes={passes!r} with output="{output}": expected 1 or more, and output="best"; '
