@@ -193,6 +193,15 @@ def test_the_pool_reads_blocks_and_never_the_whole() -> None:
     assert set(image.reads) == {32 * 32}
 
 
+def test_the_pool_holds_no_more_than_is_enough() -> None:
+    """Crops are counted as they lie side by side: four in a block, or one where it is thin."""
+    for width, blocks in ((90, 3), (20, 6)):
+        image = Counting(numbered(9, 100, width))
+        limits = {"resident_bytes": 20 * 32 * min(32, width) * 4, "enough": 12}
+        source = crops([image], "TYX", Grid((4, 4), (1, 1)), (16, 16), **limits)
+        assert len(image.reads) == len(source.origins) == blocks
+
+
 def test_the_pool_moves_on_until_it_has_shown_nearly_everything() -> None:
     shape = (3, 50, 40)
     source = crops(

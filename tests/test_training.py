@@ -238,6 +238,24 @@ def test_a_step_asks_nothing_of_a_device_that_only_some_have(
     assert loop.state.step == 1
 
 
+def test_a_large_stack_is_not_read_further_than_the_steps_can_use(
+    tiny: Build, noise: Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does the pool depend on the steps, since more of them may be asked for later."""
+    monkeypatch.setattr(training, "POOLED_STEPS", 10)
+    monkeypatch.setattr(training, "Crops", partial(Crops, resident_bytes=4 * 50 * 64 * 64))
+    image = noise(55, 64, 64)
+    counts = set()
+    for steps in (2, 40):
+        denoiser = made(image, tiny(steps=steps, footprint=(1, 1), context=0))
+        with closing(api.train(denoiser, image)) as events:
+            next(events)
+            assert denoiser.training is not None
+            assert denoiser.training.loop is not None
+            counts.add(len(denoiser.training.loop.crops.origins))
+    assert counts == {10 * 2 // 4}  # of 2 crops a step, 4 to a block
+
+
 # One seed, one result
 
 

@@ -133,6 +133,9 @@ class Crops:
         Step at which training goes on: the pool is filled as it stood there.
     context
         Neighbours on each side of a noisy sample that its crops hold as well.
+    enough
+        Crops, side by side, beyond which a pool holds no more; None for as many
+        as `resident_bytes` allow.
     """
 
     def __init__(
@@ -147,6 +150,7 @@ class Crops:
         resident_bytes: int = RESIDENT_BYTES,
         step: int = 0,
         context: int = 0,
+        enough: int | None = None,
     ) -> None:
         self.stacks, self.normalization, self.context = stacks, normalization, context
         self.patch, self.held_out = patch, held_out
@@ -160,6 +164,9 @@ class Crops:
             channels[0] *= 1 + 2 * context
             self.block = tuple(min(n, 2 * p) for n, p in zip(first.spatial, patch, strict=True))
             count = max(1, resident_bytes // (4 * sum(channels) * math.prod(self.block)))
+            if enough is not None:
+                aside = math.prod(b // p for b, p in zip(self.block, patch, strict=True))
+                count = min(count, math.ceil(enough / aside))
         self.data: list[Tensor] = [
             torch.empty((count, c, *self.block), device=device) for c in channels
         ]

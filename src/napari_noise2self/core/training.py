@@ -32,6 +32,9 @@ AVERAGE = 0.99  # of the weights; shorter at first, so that they forget the star
 LARGEST_GRADIENT = 0.1  # norm; loss spikes on rare bright structures are clipped
 REPORT_EVERY = 10  # steps between two readings of the loss, each of which waits for the device
 LONG_BEHIND_A_HOLE = 500  # steps; on camera frames with a hole of 5 x 5 more of them did harm
+POOLED_STEPS = TrainingConfig().steps
+"""Steps whose crops lie side by side in the pool of a large stack; longer trainings live on its
+renewal. Not the steps that are asked for: who goes on to more of them must find the same pool."""
 DOUBTFUL = 0.03  # share of the noise that may be missing by chance
 IMPROVEMENT = 1e-4  # relative; less does not count against the plateau
 
@@ -279,6 +282,7 @@ class Loop:
             device=self.device,
             step=self.state.step,
             context=self.model.context,
+            enough=POOLED_STEPS * self.count,
         )
         places = validation_windows(first, patch, self.grid, seed)
         for start in range(0, len(places), self.count):
