@@ -49,6 +49,17 @@ def test_saturated_and_clipped_shares():
     assert faults_of(noisy).saturated == faults_of(noisy).clipped == (0.0,)
 
 
+@pytest.mark.parametrize("value", [7.0, 200_000.0, -1e9, 1e17])
+def test_a_flat_channel_has_a_histogram_however_high_it_lies(value):
+    flat = np.full((64, 64), value, np.float32)
+    found = api.diagnose(flat).faults
+    assert found.histogram[0][0] == sum(found.histogram[0]) == flat.size
+    assert found.lowest == found.highest == (float(flat[0, 0]),)
+    flat[0, 0] = np.nextafter(flat[0, 0], np.float32(np.inf))  # by the least step there is
+    found = api.diagnose(flat).faults
+    assert (found.histogram[0][0], found.histogram[0][-1]) == (flat.size - 1, 1)
+
+
 def test_hot_pixels_are_told_from_spots_and_stay_in_place():
     rng = np.random.default_rng(2)
     frames = rng.poisson(blobs((4, 128, 128))).astype(float)

@@ -233,10 +233,13 @@ class _Pixels:
             values = _finite(np.concatenate([replaced.ravel() for _, replaced in hot]))
             self.variance.append(float(values.var(dtype=np.float64)))
             self.hot_variance.append(float(1 - self.variance[-1] / before) if before else 0.0)
-            self.lowest.append(float(values.min()))
-            self.highest.append(float(values.max()))
-            span = (self.highest[-1] - self.lowest[-1]) or 1.0
-            counts = np.histogram(values, BINS, (self.lowest[-1], self.lowest[-1] + span))[0]
+            lowest, highest = float(values.min()), float(values.max())
+            self.lowest.append(lowest)
+            self.highest.append(highest)
+            # In float32 the bins of a narrow range of high values would be narrower than its steps.
+            span = (highest - lowest) or max(1.0, abs(lowest))
+            exact = values.astype(np.float64)
+            counts = np.histogram(exact, BINS, (lowest, lowest + span))[0]
             self.histogram.append(tuple(counts.tolist()))
         self.not_finite = bad / total
 
