@@ -253,6 +253,23 @@ def test_leaks_between_channels_are_measured(share: float):
     assert any("structure of channel 1" in r for r in found.remarks()) == (share > 0.05)
 
 
+def test_psnr_leaves_out_what_is_not_finite():
+    """Frames that a quick look did not denoise, or pixels that were bad from the start."""
+    rng = np.random.default_rng(10)
+    noisy = rng.normal(blobs((2, 128, 128)), 20)
+    strict = blobs() + gaussian_filter(rng.normal(0, 60, noisy.shape), (0, 2, 2))
+    whole = inspect_result(noisy, strict, axes="TYX", strict=strict)
+    partly = strict.copy()
+    partly[1, 64:] = np.nan
+    noisy[0, 3, 3] = np.inf
+    found = inspect_result(noisy, strict, axes="TYX", strict=partly)
+    assert found.psnr == pytest.approx(whole.psnr, abs=1)
+    nothing = inspect_result(noisy, strict, axes="TYX", strict=np.full_like(strict, np.nan))
+    assert (nothing.psnr, "holds no finite pixel" in nothing.psnr_sentence) == (None, True)
+    flat = inspect_result(noisy, strict, axes="TYX", strict=np.full_like(strict, 100.0))
+    assert (flat.psnr, "is constant" in flat.psnr_sentence) == (None, True)
+
+
 def test_psnr_is_a_range_only_where_it_can_be_trusted():
     rng = np.random.default_rng(10)
     clean = blobs((256, 256))

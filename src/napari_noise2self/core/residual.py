@@ -231,9 +231,15 @@ def psnr_range(
     if widest > 1:
         return None, "no estimate: the noise is correlated"
     loss = variance = 0.0
+    ends: list[float] = []
     for c in range(noisy[0].shape[0]):
         x = np.concatenate([p[c].ravel() for p in noisy])
         f = np.concatenate([p[c].ravel() for p in strict])
+        ok = np.isfinite(x) & np.isfinite(f)
+        if not ok.any():
+            return None, f"no estimate: the strict output of channel {c} holds no finite pixel"
+        x, f = x[ok], f[ok]
+        ends += [float(f.min()), float(f.max())]
         low, high = clipped_levels(x)
         cut = (0.0 if low is None else (x <= low).mean()) + (
             0.0 if high is None else (x >= high).mean()
@@ -242,7 +248,9 @@ def psnr_range(
             return None, f"no estimate: {cut:.1%} of the pixels are cut off"
         loss += float(np.mean((x - f) ** 2)) / noisy[0].shape[0]
         variance += float(noise.variance(f, c).mean()) / noisy[0].shape[0]
-    peak = float(np.ptp(np.concatenate([p.ravel() for p in strict])))
+    peak = max(ends) - min(ends)
+    if peak == 0:
+        return None, "no estimate: the strict output is constant"
     worst, best = loss - (1 - UNSURE) * variance, loss - (1 + UNSURE) * variance
     if worst <= 0:
         return None, "no estimate: the residual holds less variance than the noise"
