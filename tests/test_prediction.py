@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import dask.array as da
@@ -18,6 +19,7 @@ from torch import Tensor
 from napari_noise2self import api
 from napari_noise2self.core import prediction
 from napari_noise2self.core.methods import PASSES_3D, Noise2Self
+from napari_noise2self.core.normalization import Normalization
 
 Random = Callable[..., api.Denoiser]
 Noise = Callable[..., NDArray[np.float32]]
@@ -433,6 +435,36 @@ def test_running_out_on_the_way_repeats_only_the_tile_that_failed(
     # 4 passes of the first frame, 2 in vain, then two halves of each of the other frames
     assert [e.step for e in events[:-1]] == [1, 2, 3, 4, 5, 6, *range(5, 21)]
     assert events[-1].steps == 20
+
+
+def test_running_out_when_a_tile_is_finished_halves_it_as_well(
+    random_denoiser: Random, noise: Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denoiser, image = random_denoiser(stride=(2, 2)), noise(64, 64)
+    expected = denoiser.predict(image)
+    invert, calls = Normalization.invert, itertools.count(1)
+
+    def failing_once(self: Normalization, x: Tensor) -> Tensor:
+        if next(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return invert(self, x)
+
+    monkeypatch.setattr(Normalization, "invert", failing_once)
+    events = list(denoiser.predict_iter(image))
+    assert any(e.notice and "half the size" in e.notice for e in events)
+    assert_same(expected, events[-1].result)
+
+
+def test_no_room_for_the_weights_is_an_error_that_names_the_mend(
+    random_denoiser: Random, noise: Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(network: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(prediction, "same_device", lambda *devices: False)
+    monkeypatch.setattr(prediction, "copy", SimpleNamespace(deepcopy=failing))
+    with pytest.raises(api.DeviceMemoryError, match="cpu ran out of memory; close other programs"):
+        random_denoiser().predict(noise(32, 32))
 
 
 def test_the_smallest_tile_that_does_not_fit_is_an_error(

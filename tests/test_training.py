@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noise2self import api
-from napari_noise2self.core import methods, training
+from napari_noise2self.core import methods, state, training
 from napari_noise2self.core.looks import Look
 from napari_noise2self.core.normalization import Normalization
 from napari_noise2self.core.optimizer import AdamW, Muon
@@ -689,6 +689,22 @@ def test_an_error_on_the_way_leaves_the_best_weights(
     monkeypatch.undo()
     assert equal(weights(denoiser), seen[denoiser.record.best_step])
     assert np.isfinite(denoiser.predict(image)).all()
+
+
+def test_no_room_for_the_optimiser_is_an_error_that_leaves_all_as_it_was(
+    image: NDArray[np.float32], tiny: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(network: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    denoiser = made(image, tiny())
+    record = denoiser.record
+    monkeypatch.setattr(state, "Optimizer", failing)
+    with pytest.raises(api.DeviceMemoryError, match="ran out of memory; use a smaller patch"):
+        next(api.train(denoiser, image))
+    assert (denoiser.record, denoiser.training) == (record, None)
+    with pytest.raises(api.NotTrainedError):
+        denoiser.predict(image)
 
 
 # Going on with a model from elsewhere

@@ -18,6 +18,7 @@ from .destination import destination
 from .devices import (
     autocast,
     compute_dtype,
+    explained,
     free_memory,
     is_out_of_memory,
     keep_freed_memory,
@@ -120,11 +121,13 @@ def predict_iter(
     done, steps = 0, len(pending) * len(work.passes)
     while pending:
         sample, current = pending[0]
-        mean = None
+        mean = values = None
         for which in work.passes:
             try:
                 mean = mean or _Mean(work, sample, current)
                 mean.add(which)
+                if which is work.passes[-1]:
+                    values = mean.values()
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -141,8 +144,8 @@ def predict_iter(
             )
             notice = None
         else:
-            assert mean is not None
-            target.write(sample, current.window, mean.values())
+            assert values is not None
+            target.write(sample, current.window, values)
             pending.pop(0)
             continue
         mean = None  # gives its memory back before the tiles are halved
@@ -176,6 +179,12 @@ def _unlike(model: Model, stack: Stack) -> str | None:
     return "; ".join(filter(None, said)) or None
 
 
+def _mend(device: torch.device) -> str:
+    """Say what helps where the memory of `device` does not suffice."""
+    elsewhere = "" if device.type == "cpu" else ", or use device='cpu'"
+    return f"close other programs that use it{elsewhere}"
+
+
 class _Work:
     """What every tile and every pass of a prediction shares."""
 
@@ -191,7 +200,8 @@ class _Work:
         keep_freed_memory(device)
         self.network: Any = model.network
         if not same_device(model.device, device):  # the model's own weights stay where they are
-            self.network = copy.deepcopy(model.network).to(device)
+            with explained(device, _mend(device)):
+                self.network = copy.deepcopy(model.network).to(device)
         self.dtype = compute_dtype(device, model.config.precision)
         every = model.method.passes(output, stack.spatial)
         self.passes = every if passes is None else every[:: -(-len(every) // passes)]
@@ -232,10 +242,9 @@ class _Work:
             torch.cuda.empty_cache()
         smaller = [(n, half) for n, tile in pending for half in self.tiling.halve(tile)]
         if not smaller:
-            mend = "" if self.device.type == "cpu" else ", or use device='cpu'"
             raise DeviceMemoryError(
-                f"{self.device} ran out of memory even with the smallest tiles; close other "
-                f"programs that use it{mend}"
+                f"{self.device} ran out of memory even with the smallest tiles; "
+                f"{_mend(self.device)}"
             )
         return smaller
 

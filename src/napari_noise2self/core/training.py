@@ -16,7 +16,7 @@ from .axes import Image, Stack
 from .batch import Batch
 from .config import Progress, TrainingConfig
 from .devices import autocast, compute_dtype, explained, keep_freed_memory, resolve_device
-from .errors import ConfigError, ModelMismatchError
+from .errors import ConfigError, DeviceMemoryError, ModelMismatchError
 from .looks import Look
 from .masks import Grid, donut_fill
 from .methods import METHODS, Noise2Self, masked_errors, with_recorruption
@@ -35,6 +35,7 @@ LONG_BEHIND_A_HOLE = 500  # steps; on camera frames with a hole of 5 x 5 more of
 POOLED_STEPS = TrainingConfig().steps
 """Steps whose crops lie side by side in the pool of a large stack; longer trainings live on its
 renewal. Not the steps that are asked for: who goes on to more of them must find the same pool."""
+SMALLER = "use a smaller patch or width, or device='cpu'"  # where memory does not suffice
 DOUBTFUL = 0.03  # share of the noise that may be missing by chance
 IMPROVEMENT = 1e-4  # relative; less does not count against the plateau
 
@@ -95,7 +96,7 @@ def train(
     _adopt(model, config)
     loop = Loop(model, stacks, config, device)
     try:
-        with explained(device, "use a smaller patch or width, or device='cpu'"):
+        with explained(device, SMALLER):
             yield from loop.run()
     except GeneratorExit:
         if not sys.is_finalizing():  # torch no longer works then, and nobody is left to see it
@@ -177,18 +178,22 @@ class Loop:
         self.grid = model.method.grid
         self.started = time.perf_counter()
         keep_freed_memory(device)
-        model.network.to(device)
-        self.record_before = model.record
-        if model.training is None:
-            model.training = begin(model, device)
-        self.state = model.training
-        self.state.to(device)
-        restore(model.network, self.state.average)
+        before, self.record_before = model.device, model.record
+        try:
+            with explained(device, SMALLER):
+                model.network.to(device)
+                self.state = model.training or begin(model, device)
+                self.state.to(device)
+                restore(model.network, self.state.average)
+        except DeviceMemoryError:
+            model.network.to(before)
+            model.record = self.record_before
+            raise
         if self.state.stale >= config.patience:
             self.state.stale = 0  # who asks for more after the plateau gets it
         self.windows: list[Batch] = []
         self.first_step, self.seconds_before = self.state.step, self.state.seconds
-        self.state.loop = self
+        model.training, self.state.loop = self.state, self
 
     def run(self) -> Iterator[Progress]:
         """Load the data, then step until the end, the time limit or the plateau."""
