@@ -394,6 +394,24 @@ def test_another_kind_of_image_is_refused() -> None:
         found.denoise(image, out=image[::-1])
 
 
+@pytest.mark.parametrize("output", get_args(Output))
+@pytest.mark.parametrize("family", ["median", "gaussian", "tv"])
+def test_an_image_inside_the_hole_is_refused(family: str, output: Output) -> None:
+    """There is nothing to see around a pixel, which became NaN."""
+    found = calibrate(noisy_scene((40, 40)), family, values=(1,), footprint=(7, 7))
+    for shape in ((7, 7), (3, 6)):
+        with pytest.raises(ImageError, match=rf"{shape[0]} x {shape[1]} pixels.*hole, 7 x 7"):
+            found.denoise(noisy_scene(shape), output=output)
+    assert np.isfinite(found.denoise(noisy_scene((3, 20)), output=output)).all()
+
+
+@with_bm3d
+def test_an_image_smaller_than_a_block_of_bm3d_is_refused() -> None:
+    found = calibrate(noisy_scene((40, 40)), "bm3d", values=(1,), footprint=(1, 1))
+    with pytest.raises(ImageError, match="bm3d needs at least 8 x 8 pixels"):
+        found.denoise(noisy_scene((7, 20)))
+
+
 def test_trial_is_frozen() -> None:
     with pytest.raises(AttributeError):
         Trial({"radius": 1}, (0.5,)).losses = ()  # type: ignore[misc]

@@ -16,7 +16,7 @@ from .blocks import blocks, finite
 from .classical import FAMILIES, Family, family_of
 from .config import Output, Progress, last_result
 from .destination import destination
-from .errors import ConfigError, ModelFileError, ModelMismatchError
+from .errors import ConfigError, ImageError, ModelFileError, ModelMismatchError
 from .invariance import strides
 from .plain import plain
 
@@ -46,6 +46,10 @@ class Trial:
     def loss(self) -> float:
         """Mean over the channels; the lowest one wins."""
         return sum(self.losses) / len(self.losses)
+
+
+def _by(sizes: Sequence[int]) -> str:
+    return " x ".join(map(str, sizes))
 
 
 def _parameter(values: Mapping[str, float]) -> dict[str, float]:
@@ -155,6 +159,8 @@ class Calibration:
         ------
         ModelMismatchError
             If the number of channels or of spatial axes differs.
+        ImageError
+            If it is so small that nothing is left to see around a hole.
         """
         if axes is None and len(getattr(image, "shape", ())) == len(self.axes):
             axes = self.axes
@@ -164,6 +170,17 @@ class Calibration:
                 f"calibrated on {len(self.scale)} channel(s) in {len(self.footprint)}-D, but the "
                 f"image has {stack.channels} in {len(stack.spatial)}-D (axes {stack.axes!r}); "
                 "name its axes, or calibrate on it"
+            )
+        smallest = FAMILIES[self.family].smallest
+        needed = ""
+        if all(n <= width for n, width in zip(stack.spatial, self.footprint, strict=True)):
+            needed = f"more along one axis than the hole, {_by(self.footprint)}, hides"
+        elif min(stack.spatial[-2:]) < smallest:
+            needed = f"at least {smallest} x {smallest} pixels in a plane"
+        if needed:
+            raise ImageError(
+                f"the image is {_by(stack.spatial)} pixels; {self.family} needs {needed}; take "
+                "a larger region, or correct the axes"
             )
         return stack
 
@@ -246,8 +263,9 @@ class Calibration:
         ModelMismatchError
             If the number of channels or of spatial axes differs.
         ImageError
-            If there are NaN or infinite values, or `out` has another shape,
-            holds integers or shares the image's memory.
+            If there are NaN or infinite values, the image is so small that nothing
+            is left to see around a hole, or `out` has another shape, holds integers
+            or shares the image's memory.
 
         Examples
         --------

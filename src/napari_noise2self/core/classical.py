@@ -213,6 +213,8 @@ class Family:
         noise that is there in the application.
     package
         Package that must be installed for it, beyond this one's dependencies.
+    smallest
+        Least extent along Y and X that it can filter, in pixels.
     """
 
     parameter: str
@@ -225,6 +227,7 @@ class Family:
     whole: bool = False
     single_pass: bool = False
     package: str | None = None
+    smallest: int = 1
 
     def masked(
         self, x: Array, footprint: tuple[int, ...], offset: tuple[int, ...]
@@ -318,6 +321,7 @@ FAMILIES: Mapping[str, Family] = {
         pixels=2**16,
         single_pass=True,
         package="bm3d",
+        smallest=8,
     ),
 }
 """Every family by its name; a new one needs its filter above and an entry here."""
