@@ -63,7 +63,7 @@ def test_a_black_level_shows_as_a_negative_intercept():
     found = measure(noisy(5 + 200 * blobs(), 2, 1) + 100)
     (channel,) = found.channels
     assert channel.gain == pytest.approx(2, rel=0.1)
-    assert channel.black_level == pytest.approx(100, abs=12)
+    assert -channel.intercept / channel.gain == pytest.approx(100, abs=12)
     assert float(found.variance(0)) > 0
 
 

@@ -111,11 +111,6 @@ class ChannelNoise:
     surplus: float = 1.0
 
     @property
-    def black_level(self) -> float | None:
-        """Signal at which the line meets zero; None if it does not above zero."""
-        return -self.intercept / self.gain if self.gain > 0 > self.intercept else None
-
-    @property
     def least(self) -> float:
         """The least variance that is believed: a tenth of what it is at the darkest level."""
         return 0.1 * (self.gain * min(self.signal) + self.intercept)
