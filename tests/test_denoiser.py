@@ -144,6 +144,18 @@ def test_a_loss_that_is_infinite_from_the_start_is_an_error(
     assert np.isfinite(clean).all()
 
 
+def test_an_image_that_may_not_be_written_to(noise: Noise, tiny: Build, tmp_path: Path) -> None:
+    """Such as a memory map that is open for reading, of which torch would warn."""
+    np.save(tmp_path / "image.npy", noise(40, 36))
+    image = np.load(tmp_path / "image.npy", mmap_mode="r")
+    torch.set_warn_always(True)
+    try:
+        clean = api.denoise(image, config=tiny(steps=1))
+    finally:
+        torch.set_warn_always(False)
+    assert np.array_equal(clean, api.denoise(noise(40, 36), config=tiny(steps=1)))
+
+
 # Notices
 
 
