@@ -339,6 +339,7 @@ def test_an_image_too_large_for_memory_does_not_hold_up_the_others(
         (["denoise", "cells.tif", "-m", "cells.tif", "-o", "clean.tif"], 1, "safetensors"),
         (["denoise", "cells.tif", "-m", "m", "--steps", "9", "-o", "clean.tif"], 2, "--model"),
         (["denoise", "holes.tif", "-o", "clean.tif"], 1, "--fill-nan"),
+        (["train", "cells.tif", "-o", "m.safetensors", "--target", "holes.tif"], 1, "--fill-nan"),
         (["info", "cells.tif"], 1, "cells.tif"),
         (["info", "missing.safetensors"], 1, "does not exist"),
     ],

@@ -23,7 +23,11 @@ EPILOG = (
 NOTHING = "nothing is left half-written"
 """What there is to say after Ctrl-C where nothing was kept."""
 
-OPTIONS = {"api.fill_nan(image)": "--fill-nan", "device='cpu'": "--device cpu"}
+OPTIONS = {
+    "api.fill_nan(image)": "--fill-nan",
+    "api.fill_nan(target)": "--fill-nan",
+    "device='cpu'": "--device cpu",
+}
 """What error messages advise in Python, and its counterpart here."""
 
 P = ParamSpec("P")
