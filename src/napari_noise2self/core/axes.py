@@ -357,7 +357,8 @@ class Stack:
         numpy.ndarray
             float32, shape (C, *window); with context (C * (1 + 2 * context),
             *window), the channels of the sample first, then those of each
-            neighbour, NaN where there is none.
+            neighbour, NaN where there is none. A view where the image is float32 and may be
+            written to, else a copy.
         """
         if context:
             own = self.read(sample, window)
@@ -371,7 +372,8 @@ class Stack:
         part = part.transpose(self._order())
         if CHANNEL not in self.axes:
             part = part[np.newaxis]
-        return np.ascontiguousarray(part, dtype=np.float32)
+        # A copy of what may not be written to, such as a memory map: torch warns of such memory.
+        return np.require(part, np.float32, ["C", "W"])
 
     def write(self, sample: int, window: tuple[slice, ...], values: NDArray[Any]) -> None:
         """Write (C, *window) `values` into `data`, which must accept assignment."""

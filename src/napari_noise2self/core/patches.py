@@ -213,9 +213,7 @@ class Crops:
             finite_window(stack, sample, window, context=c, name=name)
             for stack, c, name in zip(self.stacks, contexts, names, strict=False)
         ]
-        # A copy of what may not be written to, such as a memory map: torch warns of such memory.
-        own = (np.require(values, requirements="W") for values in read)
-        on_device = (torch.from_numpy(values)[None].to(self.device) for values in own)
+        on_device = (torch.from_numpy(values)[None].to(self.device) for values in read)
         return [self.normalization.apply(values)[0] for values in on_device]
 
     def renew(self, step: int) -> None:

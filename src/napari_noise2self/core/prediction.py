@@ -254,8 +254,6 @@ class _Mean:
 
     def __init__(self, work: _Work, sample: int, tile: Tile) -> None:
         values = work.stack.read(sample, tile.reach, context=work.model.context)
-        # A copy of what may not be written to, such as a memory map: torch warns of such memory.
-        values = np.require(values, requirements="W")
         own = values[: work.stack.channels]  # each neighbour is looked at in its turn
         bad = int(own.size - np.isfinite(own).sum())
         if bad:
