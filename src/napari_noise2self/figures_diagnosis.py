@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from .core.axes import Stack
+from .core.config import sizes_in_words
 from .core.correlation import NoiseCorrelation
 from .core.diagnostics import Diagnosis
 
@@ -167,7 +168,7 @@ def _draw_hole(axes: Axes, footprint: tuple[int, ...]) -> None:
     axes.set_ylim(-edge - 0.6, edge + 0.6)
     axes.set_aspect("equal")
     axes.set_axis_off()
-    size = " x ".join(map(str, footprint))
+    size = sizes_in_words(footprint)
     axes.set_title(f"hidden: {size} pixels" if max(footprint) > 1 else "hidden: the pixel alone")
 
 

@@ -11,7 +11,7 @@ from magicgui.widgets.bases import ValueWidget
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QPushButton, QWidget
 
-from ..core.config import CHOICES, LIMITS, MOST_CONTEXT, TrainingConfig
+from ..core.config import CHOICES, LIMITS, MOST_CONTEXT, TrainingConfig, sizes_in_words
 from ..core.errors import ConfigError
 from . import pieces
 
@@ -45,7 +45,7 @@ def _none_read(choice: Any) -> Callable[[Any], Any]:
 
 
 def _hole_text(footprint: tuple[int, ...] | None) -> str:
-    return "" if footprint is None else " x ".join(str(width) for width in footprint)
+    return "" if footprint is None else sizes_in_words(footprint)
 
 
 def _hole(text: str) -> tuple[int, ...] | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from ..core.config import Output, Progress, TrainingConfig
+from ..core.config import Output, Progress, TrainingConfig, sizes_in_words
 from ..core.errors import ConfigError, ImageFileError, ModelFileError, Noise2SelfError
 from .exits import Interrupted, complain
 from .progress import Terminal, in_words
@@ -200,8 +200,8 @@ def described(path: Path, header: Mapping[str, Any]) -> str:
             "for": f"{network['ndim']}-D images of {network['channels']} channel(s), "
             f"axes {header['axes']}",
             "network": f"{network['name']}, width {network['width']}, depth {network['depth']}",
-            "method": f"{method['name']}, footprint {_by(method['footprint'])}, "
-            f"stride {_by(method['stride'])}{_seen(header)}",
+            "method": f"{method['name']}, footprint {sizes_in_words(method['footprint'])}, "
+            f"stride {sizes_in_words(method['stride'])}{_seen(header)}",
             "trained on": f"{record['image']}; {record['device']}",
             "training": in_short(record),
             "saved by": f"napari-noise2self {header['package_version']}, "
@@ -222,7 +222,7 @@ def _calibrated(header: Mapping[str, Any]) -> str:
     channels = len(found.scale)
     return (
         f"  {found.family}, calibrated on axes {found.axes}, {channels} channel(s), footprint "
-        f"{_by(found.footprint)}\n{curve(found)}"
+        f"{sizes_in_words(found.footprint)}\n{curve(found)}"
     )
 
 
@@ -235,7 +235,3 @@ def in_short(record: Mapping[str, Any]) -> str:
     if None in losses:
         return text
     return text + "; held-out loss {:.4g} (average of the neighbours {:.4g})".format(*losses)
-
-
-def _by(sizes: Sequence[int]) -> str:
-    return " x ".join(str(size) for size in sizes)

@@ -7,16 +7,16 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from .axes import Stack
 from .blocks import blocks, finite
 from .classical import FAMILIES, Family, family_of
-from .config import Output, Progress, last_result
+from .config import Output, Progress, check_output, last_result, sizes_in_words
 from .destination import destination
-from .errors import ConfigError, ImageError, ModelFileError, ModelMismatchError
+from .errors import ImageError, ModelFileError, ModelMismatchError
 from .invariance import strides
 from .plain import plain
 
@@ -46,10 +46,6 @@ class Trial:
     def loss(self) -> float:
         """Mean over the channels; the lowest one wins."""
         return sum(self.losses) / len(self.losses)
-
-
-def _by(sizes: Sequence[int]) -> str:
-    return " x ".join(map(str, sizes))
 
 
 def _parameter(values: Mapping[str, float]) -> dict[str, float]:
@@ -174,13 +170,13 @@ class Calibration:
         smallest = FAMILIES[self.family].smallest
         needed = ""
         if all(n <= width for n, width in zip(stack.spatial, self.footprint, strict=True)):
-            needed = f"more along one axis than the hole, {_by(self.footprint)}, hides"
+            needed = f"more along one axis than the hole, {sizes_in_words(self.footprint)}, hides"
         elif min(stack.spatial[-2:]) < smallest:
             needed = f"at least {smallest} x {smallest} pixels in a plane"
         if needed:
             raise ImageError(
-                f"the image is {_by(stack.spatial)} pixels; {self.family} needs {needed}; take "
-                "a larger region, or correct the axes"
+                f"the image is {sizes_in_words(stack.spatial)} pixels; {self.family} needs "
+                f"{needed}; take a larger region, or correct the axes"
             )
         return stack
 
@@ -281,8 +277,7 @@ class Calibration:
         self, image: Any, axes: str | None = None, *, output: Output = "best", out: Any = None
     ) -> Iterator[Progress]:
         """Apply it block by block, see `denoise`; the last event's `result` is the array."""
-        if output not in get_args(Output):
-            raise ConfigError(f"output={output!r}: expected one of {', '.join(get_args(Output))}")
+        check_output(output)
         family = family_of(self.family)
         stack = self.see(image, axes)
         return self._blocks(family, stack, destination(stack, out), output)

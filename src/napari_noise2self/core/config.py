@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from .errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 Output = Literal["best", "j-invariant"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -323,6 +323,29 @@ class Progress:
     tile: tuple[int, ...] | None = None
     trial: Any = None
     result: Any = None
+
+
+def check_output(output: str) -> None:
+    """Refuse an output that there is none of.
+
+    Raises
+    ------
+    ConfigError
+        With the names of those that there are.
+    """
+    if output not in get_args(Output):
+        raise ConfigError(f"output={output!r}: expected one of {', '.join(get_args(Output))}")
+
+
+def sizes_in_words(sizes: Iterable[int]) -> str:
+    """Return the extent of a hole or an image as people write it.
+
+    Examples
+    --------
+    >>> sizes_in_words((1, 9))
+    '1 x 9'
+    """
+    return " x ".join(map(str, sizes))
 
 
 def last_result(events: Iterator[Progress]) -> Any:

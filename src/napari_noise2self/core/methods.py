@@ -12,13 +12,13 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from .batch import Batch
-from .config import MOST_CONTEXT, Output
+from .config import MOST_CONTEXT, Output, check_output
 from .errors import ConfigError
 from .masks import Grid, donut_fill
 from .networks import Network, continued
@@ -125,8 +125,7 @@ class Method(ABC):
         ConfigError
             If there is no output of that name, or the method does not have it.
         """
-        if output not in get_args(Output):
-            raise ConfigError(f"output={output!r}: expected one of {', '.join(get_args(Output))}")
+        check_output(output)
 
     @abstractmethod
     def passes(self, output: Output, extent: Sequence[int] | None = None) -> Sequence[Pass]:
