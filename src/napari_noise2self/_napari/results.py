@@ -49,7 +49,8 @@ class Results:
             self._end(event.key)
         else:
             self._open.pop(event.key, None)
-            self._told.append(f'"{self._add(event.key, event.data).name}" is ready.')
+            layer = self._add(event.key, event.data)
+            self._told.append(f'"{layer.name}" is ready.')
 
     @property
     def keeps(self) -> str:

@@ -55,7 +55,7 @@ class DenoiseWidget(Dock):
         self._replaced: tuple[Any, Plan | None, State] = (None, None, State.EMPTY)
         self._results: Results | None = None
         self._told = ""  # about the training that a Denoise follows
-        self._by_itself = False  # whether this training heeds no controls
+        self._ignores_controls = False  # whether this training was given its configuration
 
         self.panel = panel = Panel(self)
         self.live = LivePreview(napari_viewer, self)
@@ -99,7 +99,7 @@ class DenoiseWidget(Dock):
         except Noise2SelfError as error:
             self.fail(error)
             return
-        self._by_itself = config is not None
+        self._ignores_controls = config is not None
         denoiser = self.denoiser if self._goes_on(plan) and not start_over else None
         if denoiser is None:
             self._next = plan
@@ -237,12 +237,12 @@ class DenoiseWidget(Dock):
         """Announce it, and go on to Denoise where that was asked for."""
         if self._before is State.TRAINING:
             self.training_finished.emit()
-            goes_on = self._by_itself or self.panel.denoise_after_check.isChecked()
+            goes_on = self._ignores_controls or self.panel.denoise_after_check.isChecked()
             closed = not self._ties.connected  # in the moment that the thread ended by itself
             if goes_on and not (ended.stopped or closed):
                 self._told = self._message
                 layer = self._plan.layer() if self._plan else None
-                output = "best" if self._by_itself else self.memory.remembered.output
+                output = "best" if self._ignores_controls else self.memory.remembered.output
                 self._denoise([layer] if layer in self.viewer.layers else [], output)
         elif self._before is State.PREDICTING:
             self.denoising_finished.emit()

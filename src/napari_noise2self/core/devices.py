@@ -94,7 +94,7 @@ def compute_dtype(device: torch.device, precision: Precision) -> torch.dtype:
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[None]:
     """Compute in `dtype` inside the block; never yield from within it.
 
-    torch refuses to switch off what a device does not have, as Apple's before torch 2.5.
+    torch refuses to switch off what a device does not have.
     """
     if dtype != torch.float32:
         return torch.autocast(device.type, dtype=dtype)

@@ -272,7 +272,17 @@ def estimate_noise(
     found = []
     for channel in range(stack.channels):
         if channel in constant:
-            found.append(ChannelNoise(0.0, LEAST, (0.0,), (LEAST,), (0.0,), 1.0, None))
+            found.append(
+                ChannelNoise(
+                    gain=0.0,
+                    intercept=LEAST,
+                    signal=(0.0,),
+                    variance=(LEAST,),
+                    error=(0.0,),
+                    fits=1.0,
+                    caution=None,
+                )
+            )
             continue
         planes = without_clipped([run[:, channel] for run in runs])
         if planes:
@@ -372,7 +382,7 @@ def shared_by_channels(
         Channels that hold one value throughout.
     """
     noisy = [c for c in range(stack.channels) if c not in constant]
-    if len(noisy) == 1:
+    if len(noisy) < 2:
         return 0.0
     runs = sample_runs(stack, "", seed=seed)
     channels = [Blocks.of(windows_of_blocks([run[:, c] for run in runs])[:, 0]) for c in noisy]

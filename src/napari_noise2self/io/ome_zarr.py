@@ -219,7 +219,7 @@ def create_zarr(
     Examples
     --------
     >>> import tempfile
-    >>> from pathlib import Path, PurePosixPath
+    >>> from pathlib import Path
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = Path(folder.name) / "o.zarr"
     >>> with create_zarr(path, (2, 64, 64), "float32", "TYX") as out:
