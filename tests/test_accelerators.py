@@ -17,8 +17,10 @@ import torch
 from numpy.typing import NDArray
 
 from napari_noise2self import api, samples
+from napari_noise2self.core import training
 from napari_noise2self.core.axes import Stack
 from napari_noise2self.core.devices import available_devices
+from napari_noise2self.core.graphs import Recorded, can_record
 from napari_noise2self.core.masks import Grid
 from napari_noise2self.core.normalization import Normalization
 from napari_noise2self.core.patches import Crops, HeldOut
@@ -121,6 +123,94 @@ def test_goes_on_where_another_device_stopped(
     np.testing.assert_array_equal(
         loaded.predict(image, device="cpu"), denoiser.predict(image, device="cpu")
     )
+
+
+# Recorded steps
+
+
+@pytest.fixture
+def recording(gpu: str) -> torch.device:
+    """Return a GPU that records."""
+    if not can_record(torch.device(gpu)):
+        pytest.skip(f"{gpu} records nothing")
+    return torch.device(gpu)
+
+
+def test_a_recorded_function_is_that_function(recording: torch.device) -> None:
+    weight = torch.ones(3, device=recording)
+
+    def step(x: torch.Tensor, nothing: None, rate: torch.Tensor) -> torch.Tensor:
+        weight.add_(rate * x)
+        return weight.sum()
+
+    recorded = Recorded(step, recording)
+    sums = []
+    for number in range(8):
+        x = torch.full((3,), float(number), device=recording)
+        sums.append(float(recorded(x, None, torch.tensor(2.0, device=recording))))
+    assert recorded.failure is None
+    assert sums == [3 + 3 * 2 * sum(range(number + 1)) for number in range(8)]
+
+
+def test_a_function_that_waits_for_the_device_runs_unrecorded(recording: torch.device) -> None:
+    recorded = Recorded(lambda x: x * float(x.sum()), recording)
+    for number in range(8):
+        x = torch.full((2,), float(number), device=recording)
+        assert recorded(x).tolist() == [2 * number**2] * 2
+    assert recorded.failure
+
+
+@pytest.mark.parametrize("axes", ["YX", "ZYX", "CYX"])
+def test_recorded_steps_train_as_single_ones_do(
+    recording: torch.device,
+    axes: str,
+    tiny: Callable[..., api.TrainingConfig],
+    noise: Noise,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = noise(*(64, 64) if axes == "YX" else (3, 64, 64))
+    config = tiny(steps=30, device=str(recording), precision="float32")
+    losses = []
+    for recorded in (True, False):
+        if not recorded:
+            monkeypatch.setattr(training, "can_record", lambda device: False)
+        denoiser = api.Denoiser.for_image(image, axes=axes, config=config)
+        events = list(api.train(denoiser, image, config))
+        assert not any(event.notice for event in events)
+        losses.append([event.loss for event in events if event.loss is not None])
+    np.testing.assert_allclose(*losses, rtol=0.02)
+
+
+def test_a_training_says_that_it_runs_unrecorded(
+    recording: torch.device,
+    tiny: Callable[..., api.TrainingConfig],
+    noise: Noise,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def waits(parameters: Any, limit: float) -> None:
+        for parameter in parameters:
+            parameter.grad.clamp_(-float(limit), float(parameter.grad.abs().max()))
+
+    monkeypatch.setattr(training.nn.utils, "clip_grad_norm_", waits)
+    image, config = noise(64, 64), tiny(steps=6, device=str(recording))
+    denoiser = api.Denoiser.for_image(image, axes="YX", config=config)
+    events = list(api.train(denoiser, image, config))
+    assert events[-1].step == 6
+    assert sum("could not record" in (event.notice or "") for event in events) == 1
+
+
+def test_a_recording_gives_its_memory_back(
+    recording: torch.device, tiny: Callable[..., api.TrainingConfig], noise: Noise
+) -> None:
+    image, config = noise(256, 256), tiny(steps=6, device=str(recording))
+    denoiser = api.Denoiser.for_image(image, axes="YX", config=config)
+    list(api.train(denoiser, image, config))  # what the libraries keep for good is there now
+    held = []
+    for steps in (12, 18):
+        list(api.train(denoiser, image, replace(config, steps=steps)))
+        torch.cuda.empty_cache()
+        held.append(torch.cuda.memory_reserved(recording))
+    assert held[1] <= held[0]
 
 
 @pytest.fixture

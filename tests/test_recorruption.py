@@ -23,7 +23,7 @@ from napari_noise2self.core.flatness import sample_runs
 from napari_noise2self.core.methods import MIRRORS, Noise2Self
 from napari_noise2self.core.noise import estimate_noise, reliance, shared_by_channels
 from napari_noise2self.core.normalization import Normalization
-from napari_noise2self.core.recorruption import Recorruption
+from napari_noise2self.core.recorruption import Draws, Recorruption
 
 Build = Callable[..., api.TrainingConfig]
 Array = NDArray[np.floating]
@@ -31,6 +31,10 @@ Array = NDArray[np.floating]
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def drawn(x: torch.Tensor, seed: int = 0) -> Draws:
+    return Draws.drawn(x.shape, generator(seed), x.device)
 
 
 def noisy(signal: float, gain: float, read: float, size: int = 700) -> torch.Tensor:
@@ -57,7 +61,7 @@ CASES = [
 def test_the_noise_of_the_two_does_not_correlate(signal: float, gain: float, read: float) -> None:
     x = noisy(signal, gain, read)
     variance = gain * signal + read**2
-    first, second = Recorruption((gain,), (read**2,), (read**2,)).split(x, generator())
+    first, second = Recorruption((gain,), (read**2,), (read**2,)).split(x, drawn(x))
     a, b = first - signal, second - signal
     assert abs(float((a * b).mean())) < 0.02 * variance
     for half in (a, b):
@@ -69,7 +73,8 @@ def test_the_noise_of_the_two_does_not_correlate(signal: float, gain: float, rea
 @pytest.mark.parametrize("signal", [0.5, 2.0, 4.0])
 def test_of_few_photons_the_two_are_independent_poisson_images(signal: float) -> None:
     """Not only uncorrelated: nothing about the second can be read off the first."""
-    first, second = Recorruption((1.0,), (0.0,), (0.0,)).split(noisy(signal, 1.0, 0.0), generator())
+    x = noisy(signal, 1.0, 0.0)
+    first, second = Recorruption((1.0,), (0.0,), (0.0,)).split(x, drawn(x))
     halves = np.stack([first.numpy().ravel(), second.numpy().ravel()]) / 2
     assert np.allclose(halves, np.rint(halves), atol=1e-5)
     assert (halves > -0.5).all()
@@ -92,16 +97,16 @@ def test_gaussian_noise_in_the_place_of_photons_would_not_do() -> None:
 def test_the_split_is_seeded_and_leaves_what_has_no_noise() -> None:
     x = torch.linspace(-2, 9, 60).view(1, 1, 6, 10)
     split = Recorruption((0.5,), (0.0,), (0.0,)).split
-    first, _ = split(x, generator(3))
-    assert torch.equal(first, split(x, generator(3))[0])
-    assert not torch.equal(first, split(x, generator(4))[0])
+    first, _ = split(x, drawn(x, 3))
+    assert torch.equal(first, split(x, drawn(x, 3))[0])
+    assert not torch.equal(first, split(x, drawn(x, 4))[0])
     assert torch.equal(first[x <= 0], x[x <= 0])
     assert not (first[x > 1] == x[x > 1]).all()
 
 
 def test_every_channel_has_its_own_noise() -> None:
     x = torch.full((2, 2, 5, 60, 60), 4.0)
-    first, _ = Recorruption((1.0, 0.0), (0.0, 9.0), (0.0, 9.0)).split(x, generator())
+    first, _ = Recorruption((1.0, 0.0), (0.0, 9.0), (0.0, 9.0)).split(x, drawn(x))
     assert (first - x).var(dim=(0, 2, 3, 4)).tolist() == pytest.approx([4, 9], rel=0.1)
 
 
@@ -272,7 +277,8 @@ def test_held_out_pixels_are_no_target_of_the_split_either(image: Array) -> None
     counted = torch.ones((2, 1, 32, 32), dtype=torch.bool)
     counted[..., ::2] = False
     offsets = torch.zeros((2, 2), dtype=torch.long)
-    objective, _ = method.objective(network, Batch(x, None, counted, offsets), generator())
+    batch = Batch(x, None, counted, offsets)
+    objective, _ = method.objective(network, batch, method.draws(batch, generator()))
     objective.backward()  # type: ignore[no-untyped-call]
     gradient = seen[0].grad
     assert gradient is not None

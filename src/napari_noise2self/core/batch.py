@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -35,10 +34,6 @@ class Batch:
 
     def __getitem__(self, which: slice) -> Batch:
         return self._each(lambda values: values[which])
-
-    def twice(self) -> Batch:
-        """Return every crop two times."""
-        return self._each(lambda values: torch.cat([values, values]))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         return Batch(

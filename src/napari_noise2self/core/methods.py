@@ -22,7 +22,7 @@ from .config import MOST_CONTEXT, Output, check_output
 from .errors import ConfigError
 from .masks import Grid, donut_fill
 from .networks import Network, continued
-from .recorruption import Recorruption
+from .recorruption import Draws, Recorruption
 
 MIRRORS = ((), (-1,), (-2,), (-2, -1))
 """The axes along which one pass after another is mirrored: the mean over passes is then a mean
@@ -83,12 +83,17 @@ class Method(ABC):
         """Return the channels of the sample that is denoised, without those of its neighbours."""
         return noisy[:, : noisy.shape[1] // (1 + 2 * self.context)]
 
+    def draws(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Draw what `objective` leaves to chance, if it does, with the host's `generator`."""
+        return ()
+
     def objective(
-        self, network: Callable[[Tensor], Tensor], batch: Batch, generator: torch.Generator
+        self, network: Callable[[Tensor], Tensor], batch: Batch, draws: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Return what a step descends on, and the `loss` to report; arguments as there.
 
-        `generator` is the host's, for a method that draws more than crops and offsets.
+        `draws` are those of the same batch. With them nothing in it is random, and
+        nothing is decided by the host: a GPU can repeat it by itself.
         """
         loss = self.loss(network, batch)
         return loss, loss
@@ -164,18 +169,30 @@ class Noise2Self(Method):
 
     recorruption: Recorruption | None = None
 
+    def draws(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Draw the noise by which crops are split in two."""
+        if self.recorruption is None:
+            return ()
+        _, seen = self._parted(batch)
+        return Draws.drawn(self.own(seen.noisy).shape, generator, seen.noisy.device)
+
+    def _parted(self, batch: Batch) -> tuple[Batch, Batch]:
+        """Part the crops in which pixels are hidden from those that are recorrupted."""
+        if len(batch) == 1:  # a single large crop serves both
+            return batch, batch
+        count = max(1, round(HIDDEN * len(batch)))
+        return batch[:count], batch[count:]
+
     def objective(
-        self, network: Callable[[Tensor], Tensor], batch: Batch, generator: torch.Generator
+        self, network: Callable[[Tensor], Tensor], batch: Batch, draws: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Add the loss on recorrupted crops to that on hidden pixels, which alone is reported."""
         if self.recorruption is None:
-            return super().objective(network, batch, generator)
-        if len(batch) == 1:  # a single large crop serves both
-            batch = batch.twice()
-        count = max(1, round(HIDDEN * len(batch)))
-        masked, seen = batch[:count], batch[count:]
+            return super().objective(network, batch, draws)
+        masked, seen = self._parted(batch)
+        count = len(masked)
         targets, filled = self.hide(masked.noisy, masked.offsets)
-        first, second = self.recorruption.split(self.own(seen.noisy), generator)
+        first, second = self.recorruption.split(self.own(seen.noisy), Draws(*draws))
         outputs = network(torch.cat([filled, self._with_neighbours(first, seen.noisy)]))
         hidden = masked_mse(outputs[:count], self.own(masked.noisy), targets & masked.counted)
         return hidden + SEEN * masked_mse(outputs[count:], second, seen.counted), hidden
@@ -196,7 +213,9 @@ class Noise2Self(Method):
         other half, which means that the noise is not what `recorruption` takes it for.
         """
         assert self.recorruption is not None
-        first, second = self.recorruption.split(self.own(noisy), generator)
+        own = self.own(noisy)
+        draws = Draws.drawn(own.shape, generator, own.device)
+        first, second = self.recorruption.split(own, draws)
         prediction = network(self._with_neighbours(first, noisy))
         noise = ((first - second) / 2) ** 2  # added to that of the image, which has as much
         return ((prediction - second) ** 2).sum(), 2 * noise.sum()

@@ -45,14 +45,15 @@ class Muon:
         self.momenta = _zeros(parameters)
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
+    def step(self, rate: float | Tensor) -> None:
         """Take a step; the parameters must have their gradients.
 
         Parameters
         ----------
         rate
-            Learning rate of AdamW beside it. A step is `SPECTRAL` times as long, in
-            spectral norm, for a weight with no more outputs than inputs * kernel.
+            Learning rate of AdamW beside it, for a step that is recorded a scalar on the
+            parameters' device. A step is `SPECTRAL` times as long, in spectral norm, for
+            a weight with no more outputs than inputs * kernel.
         """
         gradients = _gradients(self.parameters)
         torch._foreach_lerp_(self.momenta, gradients, 1 - MOMENTUM)
@@ -64,6 +65,8 @@ class Muon:
         for (outputs, inputs), pairs in alike.items():
             steps = orthogonalized(torch.stack([rows for _, rows in pairs]))
             length = SPECTRAL * rate * max(1.0, outputs / inputs) ** 0.5
+            if isinstance(length, Tensor):
+                steps, length = steps * length, 1.0
             for (weight, _), step in zip(pairs, steps, strict=True):
                 weight.sub_(step.reshape(weight.shape), alpha=length)
 
@@ -87,10 +90,12 @@ class AdamW:
     def __init__(self, parameters: list[Tensor]) -> None:
         self.parameters = parameters
         self.means, self.squares = _zeros(parameters), _zeros(parameters)
-        self.steps = [torch.zeros(()) for _ in parameters]  # on the host
+        self.steps = [torch.zeros(()) for _ in parameters]
+        if parameters:
+            self.to(parameters[0].device)
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
+    def step(self, rate: float | Tensor) -> None:
         """Take a step with the learning rate `rate`; the parameters must have their gradients."""
         adamw(
             self.parameters,
@@ -106,12 +111,16 @@ class AdamW:
             weight_decay=0.01,
             eps=1e-8,
             maximize=False,
+            capturable=any(step.is_cuda for step in self.steps),
         )
 
     def to(self, device: torch.device) -> None:
         """Follow the parameters to `device`."""
         self.means = [mean.to(device) for mean in self.means]
         self.squares = [square.to(device) for square in self.squares]
+        # Elsewhere the host counts the steps; there that could not be recorded.
+        counting = device if device.type == "cuda" else torch.device("cpu")
+        self.steps = [step.to(counting) for step in self.steps]
 
 
 class Optimizer:
@@ -133,8 +142,8 @@ class Optimizer:
         if matrices:
             self.parts.append(Muon(matrices))
 
-    def step(self, rate: float) -> None:
-        """Take a step with the learning rate `rate`."""
+    def step(self, rate: float | Tensor) -> None:
+        """Take a step with the learning rate `rate`, a number or a scalar on the device."""
         for part in self.parts:
             part.step(rate)
 

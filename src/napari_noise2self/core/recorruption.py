@@ -27,10 +27,10 @@ Monroy, Bacca, Tachella, "Generalized Recorrupted-to-Recorrupted", CVPR 2025.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -48,6 +48,33 @@ TELLING = 0.5
 """Read noise, in grey levels of a photon, above which single photons cannot be told."""
 REACH = 5
 """Edge of the neighbourhood whose mean stands for the signal, in pixels."""
+
+
+class Draws(NamedTuple):
+    """The random numbers of one split, one of each for every value.
+
+    Attributes
+    ----------
+    uniform
+        Float32, from 0 to 1.
+    normal
+        Float32, of mean 0 and variance 1.
+    tosses
+        Integers of `COUNTED` random bits, the tosses of a coin.
+    """
+
+    uniform: Tensor
+    normal: Tensor
+    tosses: Tensor
+
+    @classmethod
+    def drawn(cls, shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Self:
+        """Draw them on the host, so that every device splits alike, and lay them on `device`."""
+        return cls(
+            laid_on(device, torch.rand(shape, generator=generator)),
+            laid_on(device, torch.randn(shape, generator=generator)),
+            laid_on(device, torch.randint(2**COUNTED, shape, generator=generator)),
+        )
 
 
 @dataclass(frozen=True)
@@ -96,51 +123,49 @@ class Recorruption:
         """Return the noise's variance where the signal is `x`, (N, C, *spatial); at least 0."""
         return (_column(self.gain, x) * x + _column(self.intercept, x)).clamp_min(0.0)
 
-    def split(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def split(self, x: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Return two images with the clean image in common, each of twice the noise's variance.
 
         Parameters
         ----------
         x
             Normalized noisy pixels, float32 of shape (N, C, *spatial).
-        generator
-            Host generator: every device splits alike.
+        draws
+            Random numbers of the shape of `x`.
 
         Examples
         --------
         >>> rng = torch.Generator().manual_seed(0)
         >>> x = torch.poisson(torch.full((1, 1, 400, 400), 3.0), rng)
-        >>> a, b = Recorruption((1.0,), (0.0,), (0.0,)).split(x, rng)
+        >>> draws = Draws.drawn(x.shape, rng, x.device)
+        >>> a, b = Recorruption((1.0,), (0.0,), (0.0,)).split(x, draws)
         >>> bool((a + b == 2 * x).all()), bool(abs(((a - 3) * (b - 3)).mean()) < 0.1)
         (True, True)
         """
-        uniform = laid_on(x.device, torch.rand(x.shape, generator=generator))
-        normal = laid_on(x.device, torch.randn(x.shape, generator=generator))
-        tosses = laid_on(x.device, torch.randint(2**COUNTED, x.shape, generator=generator))
         with autocast(x.device, torch.float32):  # it stands in for pixels
-            e = self._added(x, uniform, normal, tosses)
+            e = self._added(x, draws)
         return x + e, x - e
 
-    def _added(self, x: Tensor, uniform: Tensor, normal: Tensor, tosses: Tensor) -> Tensor:
+    def _added(self, x: Tensor, draws: Draws) -> Tensor:
         """Return what is added to one image and taken off the other."""
         gain, read = _column(self.gain, x), _column(self.read, x)
 
         around = local_mean(x, REACH)
         there = self.variance(around).clamp_min(1e-12)
         shot = (1 - read / there).clamp(0.0, 1.0)  # share of the photons in the variance
-        gaussian = self.variance(around + shot * (x - around)).sqrt() * normal
+        gaussian = self.variance(around + shot * (x - around)).sqrt() * draws.normal
 
         light = gain * x + _column(self.intercept, x) - read  # gain times what is above black
         photons = light / gain.clamp_min(1e-6) ** 2
-        whole = torch.floor(photons + uniform).clamp_min(1.0)  # an integer of the right mean
+        whole = torch.floor(photons + draws.uniform).clamp_min(1.0)  # an integer of the right mean
         none = light <= 2 * gain * read.sqrt()  # no pulse stands out from the read noise
         whole = torch.where(none, 0.0, whole)
         few = (there - read < FEW * gain**2) & (read < (TELLING * gain) ** 2)
         dealt = few & (whole <= COUNTED)
         count = torch.where(dealt, whole, 0.0)
-        heads = _ones(tosses & ((1 << count.long()) - 1))
+        heads = _ones(draws.tosses & ((1 << count.long()) - 1))
         tossed = gain * photons * (2 * heads / count.clamp_min(1.0) - 1)
-        tossed = torch.where(count > 0, tossed, 0.0) + read.sqrt() * normal
+        tossed = torch.where(count > 0, tossed, 0.0) + read.sqrt() * draws.normal
         return torch.where(dealt, tossed, gaussian)
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from .batch import Batch
 from .config import Progress, TrainingConfig
 from .devices import autocast, compute_dtype, explained, keep_freed_memory, resolve_device
 from .errors import ConfigError, DeviceMemoryError, ModelMismatchError
+from .graphs import Recorded, can_record
 from .looks import Look
 from .masks import Grid, donut_fill
 from .methods import METHODS, Noise2Self, masked_errors, with_recorruption
@@ -192,6 +193,8 @@ class Loop:
         if self.state.stale >= config.patience:
             self.state.stale = 0  # who asks for more after the plateau gets it
         self.windows: list[Batch] = []
+        self.recorded: Recorded | None = None
+        self.told = False  # that there is no recording
         self.first_step, self.seconds_before = self.state.step, self.state.seconds
         model.training, self.state.loop = self.state, self
 
@@ -216,10 +219,10 @@ class Loop:
                 loss = float(total) / pending
                 total.zero_()
                 pending = 0
-            notice = None
+            notice = self._unrecorded()
             if last or step % self.config.validate_every == 0:
                 validation_loss = self._look()
-                notice = self._unfounded()
+                notice = self._unfounded() or notice
             if loss is not None and not math.isfinite(loss):
                 yield self._progress(notice=self._diverged())
                 return
@@ -240,6 +243,7 @@ class Loop:
         if left >= (1 - DOUBTFUL) * least:
             return None
         self.model.method = with_recorruption(method, None)
+        self._forget()  # a step is another now
         return (
             "the noise is not as it was estimated: too weak, or of another kind "
             f"({left / least:.0%} of it is left where none can be taken away). From here on the "
@@ -306,23 +310,59 @@ class Loop:
         state, config = self.state, self.config
         self.crops.renew(state.step)
         same = self.grid.footprint[-1] == self.grid.footprint[-2]
-        swaps = self.model.method.both_ways
-        batch = self.crops.draw(self.count, state.generator, turns=same, swaps=swaps)
-        with autocast(self.device, self.dtype):
-            objective, loss = self.model.method.objective(state.network, batch, state.generator)
-        state.network.zero_grad(set_to_none=True)
-        objective.backward()  # type: ignore[no-untyped-call]
-        parameters: list[Tensor] = list(state.network.parameters())
-        nn.utils.clip_grad_norm_(parameters, LARGEST_GRADIENT)
+        method = self.model.method
+        batch = self.crops.draw(self.count, state.generator, turns=same, swaps=method.both_ways)
+        draws = method.draws(batch, state.generator)
         pace = min(1.0, (state.step + 1) / WARM_UP) / (1 + state.step / HALF_PACE)
-        state.optimizer.step(config.learning_rate * pace)
+        loss = self._descend(batch, draws, config.learning_rate * pace)
         state.step += 1
         decay = min(AVERAGE, (1 + state.step) / (10 + state.step))
         with torch.no_grad():
             averaged: list[Tensor] = list(self.model.network.parameters())
-            torch._foreach_lerp_(averaged, parameters, 1 - decay)
+            torch._foreach_lerp_(averaged, list(state.network.parameters()), 1 - decay)
         state.seconds = self.seconds_before + time.perf_counter() - self.started
         self._record(state.best_step, state.best_loss)
+        return loss
+
+    def _descend(self, batch: Batch, draws: tuple[Tensor, ...], rate: float) -> Tensor:
+        """Take a step, or have the device repeat the one it has recorded."""
+        if not can_record(self.device):
+            return self._descended(batch, draws, rate)
+        if self.recorded is None:
+
+            def step(rate: Tensor, *tensors: Tensor) -> Tensor:
+                return self._descended(Batch(*tensors[:4]), tensors[4:], rate)
+
+            self.recorded = Recorded(step, self.device)
+        on_device = torch.full((), rate, device=self.device)
+        tensors = (batch.noisy, batch.target, batch.counted, batch.offsets)
+        return self.recorded(on_device, *tensors, *draws)
+
+    def _forget(self) -> None:
+        """Give up the recording and its memory."""
+        if self.recorded is not None:
+            self.recorded.close()
+        self.recorded = None
+
+    def _unrecorded(self) -> str | None:
+        """Say, once, that a step could not be recorded."""
+        if self.told or self.recorded is None or self.recorded.failure is None:
+            return None
+        self.told = True
+        return (
+            f"the GPU could not record a training step ({self.recorded.failure}); the training "
+            "goes on, step by step, and takes longer"
+        )
+
+    def _descended(self, batch: Batch, draws: tuple[Tensor, ...], rate: float | Tensor) -> Tensor:
+        """Forward, loss, backward, step of the optimizer; the loss stays on the device."""
+        network, method = self.state.network, self.model.method
+        with autocast(self.device, self.dtype):
+            objective, loss = method.objective(network, batch, draws)
+        network.zero_grad(set_to_none=True)
+        objective.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(list(network.parameters()), LARGEST_GRADIENT)
+        self.state.optimizer.step(rate)
         return loss.detach()
 
     @torch.no_grad()
@@ -385,6 +425,7 @@ class Loop:
         that was never stopped.
         """
         state, network = self.state, self.model.network
+        self._forget()
         if state.loop is not self:
             return  # another call took over and saw to it
         state.loop = None
