@@ -88,7 +88,7 @@ def test_draws_the_crops_of_the_cpu(gpu: str, noise: Noise) -> None:
             seed=0,
             device=torch.device(device),
         )
-        drawn.append(crops.draw(4, torch.Generator().manual_seed(3), turns=True))
+        drawn.append(crops.cut(crops.draw(4, torch.Generator().manual_seed(3), turns=True)))
     one, other = drawn
     torch.testing.assert_close(other.noisy.cpu(), one.noisy)
     assert torch.equal(other.counted.cpu(), one.counted)
@@ -139,7 +139,7 @@ def recording(gpu: str) -> torch.device:
 def test_a_recorded_function_is_that_function(recording: torch.device) -> None:
     weight = torch.ones(3, device=recording)
 
-    def step(x: torch.Tensor, nothing: None, rate: torch.Tensor) -> torch.Tensor:
+    def step(x: torch.Tensor, rate: torch.Tensor) -> torch.Tensor:
         weight.add_(rate * x)
         return weight.sum()
 
@@ -147,7 +147,7 @@ def test_a_recorded_function_is_that_function(recording: torch.device) -> None:
     sums = []
     for number in range(8):
         x = torch.full((3,), float(number), device=recording)
-        sums.append(float(recorded(x, None, torch.tensor(2.0, device=recording))))
+        sums.append(float(recorded(x, torch.tensor(2.0, device=recording))))
     assert recorded.failure is None
     assert sums == [3 + 3 * 2 * sum(range(number + 1)) for number in range(8)]
 

@@ -80,7 +80,8 @@ def test_image_and_target_change_places_where_the_method_allows_it(swaps):
         seed=0,
         device=torch.device("cpu"),
     )
-    batch = crops.draw(32, torch.Generator().manual_seed(0), turns=True, swaps=swaps)
+    places = crops.draw(32, torch.Generator().manual_seed(0), turns=True, swaps=swaps)
+    batch = crops.cut(places)
     inputs = batch.noisy.mean(dim=(1, 2, 3))
     assert set(inputs.tolist()) == ({1.0, 2.0} if swaps else {1.0})
     torch.testing.assert_close(batch.target.mean(dim=(1, 2, 3)), 3 - inputs)

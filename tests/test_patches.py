@@ -52,7 +52,8 @@ def places(values: Tensor, shape: tuple[int, ...]) -> NDArray[np.intp]:
 
 
 def draw(source: Crops, count: int = 40, seed: int = 0, **more: Any) -> Batch:
-    return source.draw(count, torch.Generator().manual_seed(seed), **{"turns": True, **more})
+    generator = torch.Generator().manual_seed(seed)
+    return source.cut(source.draw(count, generator, **{"turns": True, **more}))
 
 
 @pytest.mark.parametrize("turns", [False, True])

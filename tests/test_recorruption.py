@@ -278,7 +278,8 @@ def test_held_out_pixels_are_no_target_of_the_split_either(image: Array) -> None
     counted[..., ::2] = False
     offsets = torch.zeros((2, 2), dtype=torch.long)
     batch = Batch(x, None, counted, offsets)
-    objective, _ = method.objective(network, batch, method.draws(batch, generator()))
+    draws = method.draws(x.shape, generator(), x.device)
+    objective, _ = method.objective(network, batch, draws)
     objective.backward()  # type: ignore[no-untyped-call]
     gradient = seen[0].grad
     assert gradient is not None

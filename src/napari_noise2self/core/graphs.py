@@ -35,7 +35,7 @@ class Recorded:
     Parameters
     ----------
     function
-        Takes tensors, whose shapes never change, or None, and returns a tensor.
+        Takes tensors, whose shapes never change, and returns one.
     device
         Where all of them lie, one for which `can_record`.
 
@@ -56,13 +56,13 @@ class Recorded:
         self.function, self.device = function, device
         self.failure: str | None = None
         self._calls = 0
-        self._inputs: tuple[Tensor | None, ...] = ()
+        self._inputs: tuple[Tensor, ...] = ()
         self._output: Tensor | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
         idle = _idle[device]
         self._stream = idle.pop() if idle else torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
-    def __call__(self, *inputs: Tensor | None) -> Tensor:
+    def __call__(self, *inputs: Tensor) -> Tensor:
         """Return the function of `inputs`; what it returns lasts until the next call."""
         self._calls += 1
         if self._graph is None and self.failure is None and self._calls > UNRECORDED:
@@ -70,8 +70,7 @@ class Recorded:
         if self._graph is None or self._output is None:
             return self._aside(inputs)
         for kept, value in zip(self._inputs, inputs, strict=True):
-            if kept is not None and value is not None:
-                kept.copy_(value)
+            kept.copy_(value)
         self._graph.replay()
         return self._output
 
@@ -81,7 +80,7 @@ class Recorded:
         self._graph, self._inputs, self._output = None, (), None
         _idle[self.device].append(self._stream)
 
-    def _aside(self, inputs: tuple[Tensor | None, ...]) -> Tensor:
+    def _aside(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Run the function on the stream that it is recorded on."""
         here = torch.cuda.current_stream(self.device)
         self._stream.wait_stream(here)
@@ -90,13 +89,13 @@ class Recorded:
         here.wait_stream(self._stream)
         return output
 
-    def _record(self, inputs: tuple[Tensor | None, ...]) -> None:
+    def _record(self, inputs: tuple[Tensor, ...]) -> None:
         """Record the function, which computes nothing yet.
 
         torch.cuda.graph would do it, but collects Python's garbage before, which in a
         viewer must not happen in just any thread.
         """
-        self._inputs = tuple(None if value is None else value.clone() for value in inputs)
+        self._inputs = tuple(value.clone() for value in inputs)
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize(self.device)
         torch.cuda.empty_cache()  # a recording has memory of its own

@@ -83,8 +83,20 @@ class Method(ABC):
         """Return the channels of the sample that is denoised, without those of its neighbours."""
         return noisy[:, : noisy.shape[1] // (1 + 2 * self.context)]
 
-    def draws(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Draw what `objective` leaves to chance, if it does, with the host's `generator`."""
+    def draws(
+        self, shape: Sequence[int], generator: torch.Generator, device: torch.device
+    ) -> tuple[Tensor, ...]:
+        """Draw what `objective` leaves to chance, if it does.
+
+        Parameters
+        ----------
+        shape
+            Of the noisy crops.
+        generator
+            The host's.
+        device
+            Where the draws are to lie.
+        """
         return ()
 
     def objective(
@@ -92,7 +104,7 @@ class Method(ABC):
     ) -> tuple[Tensor, Tensor]:
         """Return what a step descends on, and the `loss` to report; arguments as there.
 
-        `draws` are those of the same batch. With them nothing in it is random, and
+        `draws` are those for crops of this shape. With them nothing in it is random, and
         nothing is decided by the host: a GPU can repeat it by itself.
         """
         loss = self.loss(network, batch)
@@ -169,19 +181,23 @@ class Noise2Self(Method):
 
     recorruption: Recorruption | None = None
 
-    def draws(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Draw the noise by which crops are split in two."""
+    def draws(
+        self, shape: Sequence[int], generator: torch.Generator, device: torch.device
+    ) -> tuple[Tensor, ...]:
+        """Draw the noise by which crops are split in two; arguments as there."""
         if self.recorruption is None:
             return ()
-        _, seen = self._parted(batch)
-        return Draws.drawn(self.own(seen.noisy).shape, generator, seen.noisy.device)
+        count, channels, *patch = shape
+        seen = len(range(count)[self._parts(count)[1]])
+        own = channels // (1 + 2 * self.context)
+        return Draws.drawn((seen, own, *patch), generator, device)
 
-    def _parted(self, batch: Batch) -> tuple[Batch, Batch]:
-        """Part the crops in which pixels are hidden from those that are recorrupted."""
-        if len(batch) == 1:  # a single large crop serves both
-            return batch, batch
-        count = max(1, round(HIDDEN * len(batch)))
-        return batch[:count], batch[count:]
+    def _parts(self, count: int) -> tuple[slice, slice]:
+        """Say in which of `count` crops pixels are hidden, and which are recorrupted."""
+        if count == 1:  # a single large crop serves both
+            return slice(1), slice(1)
+        hidden = max(1, round(HIDDEN * count))
+        return slice(hidden), slice(hidden, count)
 
     def objective(
         self, network: Callable[[Tensor], Tensor], batch: Batch, draws: Sequence[Tensor]
@@ -189,7 +205,7 @@ class Noise2Self(Method):
         """Add the loss on recorrupted crops to that on hidden pixels, which alone is reported."""
         if self.recorruption is None:
             return super().objective(network, batch, draws)
-        masked, seen = self._parted(batch)
+        masked, seen = (batch[part] for part in self._parts(len(batch)))
         count = len(masked)
         targets, filled = self.hide(masked.noisy, masked.offsets)
         first, second = self.recorruption.split(self.own(seen.noisy), Draws(*draws))

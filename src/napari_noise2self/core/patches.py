@@ -36,6 +36,8 @@ stack. Those are a few frames of many, and a network that never saw the like doe
 BEYOND = 0.25
 """How far beyond the image a crop may be drawn, as a share of its extent, before it is pushed back
 inside. Otherwise the first row of an image lies in one crop of hundreds, and is hardly learnt."""
+_FLIPS, _TURN, _SWAP = 3, 4, 8
+"""Bits of how a crop is moved: along Y and X, X for Y, the image for its target."""
 HELD_OUT = 10_000
 """Held-out pixels that a validation looks at, if the image has them."""
 
@@ -170,7 +172,7 @@ class Crops:
         self.data: list[Tensor] = [
             torch.empty((count, c, *self.block), device=device) for c in channels
         ]
-        self.origins = [(0,) * len(patch)] * count
+        self.origins: list[tuple[int, ...]] = [(0,) * len(patch)] * count
         self._loaded = 0
         self.renew(step)
 
@@ -225,8 +227,8 @@ class Crops:
 
     def draw(
         self, count: int, generator: torch.Generator, *, turns: bool, swaps: bool = False
-    ) -> Batch:
-        """Draw `count` crops, flipped at random along Y and X, and a J-set for each.
+    ) -> Tensor:
+        """Draw where `count` crops lie, how they are flipped along Y and X, and a J-set for each.
 
         Parameters
         ----------
@@ -239,73 +241,112 @@ class Crops:
             footprint, whose noise would be turned with the image.
         swaps
             Whether noisy image and target change places in half of the crops.
+
+        Returns
+        -------
+        Tensor
+            Integers on the device, a row for each crop, which `cut` knows how to read.
         """
-        slots = torch.randint(len(self.origins), (count,), generator=generator).tolist()
+        slots = torch.randint(len(self.origins), (count, 1), generator=generator)
         places = []
         for extent, size in zip(self.block, self.patch, strict=True):
             low, high = corner_range(extent, size)
             drawn = torch.randint(low, high, (count,), generator=generator)
-            places.append(drawn.clamp(0, extent - size).tolist())
-        moves = torch.randint(16, (count,), generator=generator).tolist()
-        missing = self._missing(count, generator)
-        corners = list(zip(*places, strict=True))
-        origins = [
-            [o + c for o, c in zip(self.origins[slot], corner, strict=True)]
-            for slot, corner in zip(slots, corners, strict=True)
-        ]
-        held, _ = self.held_out.counted(origins, self.patch, self.device)
-        turns = turns and self.patch[-1] == self.patch[-2]
-        crops: list[Tensor] = []
-        for n, (slot, corner, move) in enumerate(zip(slots, corners, moves, strict=True)):
-            window = window_at(corner, self.patch)
-            parts = [data[(slot, slice(None), *window)] for data in self.data]
-            if self.context:
-                parts[0] = self._with_neighbours(parts[0], slot, window, missing[n])
-            if swaps and move & 8:
-                parts.reverse()
-            parts.append((~held[n]).float())
-            crop = torch.cat(parts)  # (C + 1, *patch): the mask moves with its pixels
-            crop = crop.flip([axis for axis, bit in ((-2, 1), (-1, 2)) if move & bit])
-            crops.append(crop.transpose(-1, -2) if turns and move & 4 else crop)
-        batch = torch.stack(crops)  # (N, C + 1, *patch)
+            places.append(drawn.clamp(0, extent - size))
+        corners = torch.stack(places, dim=1)
+        moves = torch.randint(16, (count, 1), generator=generator)
+        moves &= _FLIPS | (_TURN if turns and self._square else 0) | (_SWAP if swaps else 0)
+        cut_from = self._cut_from(slots.flatten().tolist(), generator)
+        origins = torch.tensor(self.origins)[slots.flatten()] + corners
         # A crop thinner than the stride has a target in any case.
         first = [min(s, n) for s, n in zip(self.held_out.grid.stride, self.patch, strict=True)]
         offsets = [torch.randint(n, (count,), generator=generator) for n in first]
-        channels = self.stacks[0].channels * (1 + 2 * self.context)
-        return Batch(
-            noisy=batch[:, :channels],
-            target=batch[:, channels:-1] if len(self.stacks) > 1 else None,
-            counted=batch[:, -1:] > 0.5,
-            offsets=laid_on(self.device, torch.stack(offsets, dim=1)),
-        )
+        columns = [cut_from, corners, origins, moves, torch.stack(offsets, dim=1)]
+        return laid_on(self.device, torch.cat(columns, dim=1))
 
-    def _missing(self, count: int, generator: torch.Generator) -> list[tuple[int, ...]]:
-        """Draw which neighbours are taken away from each crop: those beyond an end, or all."""
+    def cut(self, places: Tensor) -> Batch:
+        """Cut the crops that were drawn.
+
+        All at once: on a GPU a crop by itself costs as much as a hundred together.
+
+        Parameters
+        ----------
+        places
+            From `draw`.
+        """
+        count, ndim = len(places), len(self.patch)
+        columns = [1 + 2 * self.context, ndim, ndim, 1, ndim]
+        cut_from, corners, origins, moves, offsets = torch.split(places, columns, dim=1)
+        pixels = torch.zeros((), dtype=torch.long, device=self.device)
+        held = torch.ones((), dtype=torch.bool, device=self.device)
+        grid = self.held_out.grid
+        for axis, size in enumerate(self.patch):
+            line = torch.arange(size, device=self.device).expand(count, size)
+            if axis >= ndim - 2:
+                flipped = moves & (1 << (axis + 2 - ndim)) > 0
+                line = torch.where(flipped, size - 1 - line, line)
+            view = [count, *(size if a == axis else 1 for a in range(ndim))]
+            pixels = pixels * self.block[axis] + (corners[:, axis, None] + line).view(view)
+            phase = origins[:, axis, None] + line - self.held_out.offset[axis]
+            held = held & (phase % grid.stride[axis] == 0).view(view)
+        if self._square:
+            turned = (moves & _TURN > 0).view(count, *(1,) * ndim)
+            pixels = torch.where(turned, pixels.mT, pixels)
+            held = torch.where(turned, held.mT, held).contiguous()
+        noisy, *targets = (
+            self._gathered(data, cut_from[:, : 1 if n else None], pixels)
+            for n, data in enumerate(self.data)
+        )
+        target = targets[0] if targets else None
+        if target is not None:
+            swapped = (moves & _SWAP > 0).view(count, *(1,) * (ndim + 1))
+            noisy, target = (
+                torch.where(swapped, target, noisy),
+                torch.where(swapped, noisy, target),
+            )
+        return Batch(noisy, target, ~held[:, None], offsets)
+
+    def shape(self, count: int) -> tuple[int, ...]:
+        """Return the shape of `count` noisy crops, neighbours and all."""
+        return (count, self.stacks[0].channels * (1 + 2 * self.context), *self.patch)
+
+    @property
+    def _square(self) -> bool:
+        return self.patch[-1] == self.patch[-2]
+
+    def _cut_from(self, slots: list[int], generator: torch.Generator) -> Tensor:
+        """Return where each crop and its neighbours are cut from, (N, 1 + 2 * context).
+
+        A sample of a whole stack, or a slot of the pool; -1 for a neighbour that is not there.
+        Some are taken away at random: those beyond an end, or all.
+        """
         steps = neighbour_steps(self.context)
         if not steps:
-            return [()] * count
+            return torch.tensor(slots)[:, None]
         cases = [tuple(s for s in steps if s * end > 0 and abs(s) >= abs(end)) for end in steps]
         cases.append(tuple(steps))
-        draws = torch.randint(round(len(cases) / ALONE), (count,), generator=generator).tolist()
-        return [cases[draw] if draw < len(cases) else () for draw in draws]
+        draws = torch.randint(round(len(cases) / ALONE), (len(slots),), generator=generator)
+        rows = []
+        for slot, draw in zip(slots, draws.tolist(), strict=True):
+            missing = cases[draw] if draw < len(cases) else ()
+            near: list[int | None] = [slot] * len(steps)  # a block of the pool has them all
+            if self.whole:
+                near = self.stacks[0].neighbours(slot, self.context)
+            there = zip(steps, near, strict=True)
+            rows.append([slot, *(-1 if n is None or s in missing else n for s, n in there)])
+        return torch.tensor(rows)
 
-    def _with_neighbours(
-        self, crop: Tensor, slot: int, window: tuple[slice, ...], missing: tuple[int, ...]
-    ) -> Tensor:
-        """Return a noisy crop with its neighbours behind it, NaN for those that are missing."""
-        channels = self.stacks[0].channels
-        if self.whole:
-            nothing = torch.full_like(crop, torch.nan)
-            row = self.stacks[0].neighbours(slot, self.context)
-            near = [nothing if n is None else self.data[0][n][(slice(None), *window)] for n in row]
-            crop = torch.cat([crop, *near])
-        else:
-            crop = crop.clone()  # of the pool, which stays as it is
-        steps = [0, *neighbour_steps(self.context)]
-        for step in missing:
-            place = steps.index(step) * channels
-            crop[place : place + channels] = torch.nan
-        return crop
+    def _gathered(self, data: Tensor, cut_from: Tensor, pixels: Tensor) -> Tensor:
+        """Return the values of `pixels` (N, *patch), NaN for neighbours that are not there."""
+        count, samples = cut_from.shape
+        channels = torch.arange(data.shape[1], device=self.device).view(1, -1, 1)
+        if not self.whole:  # a block holds the neighbours as further channels
+            channels = channels.view(samples, -1, 1)
+        rows = cut_from.view(count, samples, 1, 1)
+        values = data.flatten(2)[rows, channels, pixels.reshape(count, 1, 1, -1)]
+        if samples > 1:
+            values = values.masked_fill(rows < 0, torch.nan)
+        return values.reshape(count, -1, *self.patch)
 
 
 def validation_windows(

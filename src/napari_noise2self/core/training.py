@@ -306,15 +306,16 @@ class Loop:
             self.windows.append(Batch(noisy, target, *counted))
 
     def _step(self) -> Tensor:
-        """Sample, mask, forward, loss, backward, step, average."""
+        """Draw, descend, average."""
         state, config = self.state, self.config
         self.crops.renew(state.step)
         same = self.grid.footprint[-1] == self.grid.footprint[-2]
         method = self.model.method
-        batch = self.crops.draw(self.count, state.generator, turns=same, swaps=method.both_ways)
-        draws = method.draws(batch, state.generator)
+        generator = state.generator
+        places = self.crops.draw(self.count, generator, turns=same, swaps=method.both_ways)
+        draws = method.draws(self.crops.shape(self.count), generator, self.device)
         pace = min(1.0, (state.step + 1) / WARM_UP) / (1 + state.step / HALF_PACE)
-        loss = self._descend(batch, draws, config.learning_rate * pace)
+        loss = self._descend(places, draws, config.learning_rate * pace)
         state.step += 1
         decay = min(AVERAGE, (1 + state.step) / (10 + state.step))
         with torch.no_grad():
@@ -324,19 +325,17 @@ class Loop:
         self._record(state.best_step, state.best_loss)
         return loss
 
-    def _descend(self, batch: Batch, draws: tuple[Tensor, ...], rate: float) -> Tensor:
+    def _descend(self, places: Tensor, draws: tuple[Tensor, ...], rate: float) -> Tensor:
         """Take a step, or have the device repeat the one it has recorded."""
         if not can_record(self.device):
-            return self._descended(batch, draws, rate)
+            return self._descended(places, draws, rate)
         if self.recorded is None:
 
-            def step(rate: Tensor, *tensors: Tensor) -> Tensor:
-                return self._descended(Batch(*tensors[:4]), tensors[4:], rate)
+            def step(places: Tensor, rate: Tensor, *draws: Tensor) -> Tensor:
+                return self._descended(places, draws, rate)
 
             self.recorded = Recorded(step, self.device)
-        on_device = torch.full((), rate, device=self.device)
-        tensors = (batch.noisy, batch.target, batch.counted, batch.offsets)
-        return self.recorded(on_device, *tensors, *draws)
+        return self.recorded(places, torch.full((), rate, device=self.device), *draws)
 
     def _forget(self) -> None:
         """Give up the recording and its memory."""
@@ -354,9 +353,10 @@ class Loop:
             "goes on, step by step, and takes longer"
         )
 
-    def _descended(self, batch: Batch, draws: tuple[Tensor, ...], rate: float | Tensor) -> Tensor:
-        """Forward, loss, backward, step of the optimizer; the loss stays on the device."""
+    def _descended(self, places: Tensor, draws: tuple[Tensor, ...], rate: float | Tensor) -> Tensor:
+        """Cut, mask, forward, loss, backward, step; the loss stays on the device."""
         network, method = self.state.network, self.model.method
+        batch = self.crops.cut(places)
         with autocast(self.device, self.dtype):
             objective, loss = method.objective(network, batch, draws)
         network.zero_grad(set_to_none=True)
