@@ -6,6 +6,8 @@ keeps ten bits; what is compared with the CPU is compared as closely as that all
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -152,14 +154,6 @@ def test_a_recorded_function_is_that_function(recording: torch.device) -> None:
     assert sums == [3 + 3 * 2 * sum(range(number + 1)) for number in range(8)]
 
 
-def test_a_function_that_waits_for_the_device_runs_unrecorded(recording: torch.device) -> None:
-    recorded = Recorded(lambda x: x * float(x.sum()), recording)
-    for number in range(8):
-        x = torch.full((2,), float(number), device=recording)
-        assert recorded(x).tolist() == [2 * number**2] * 2
-    assert recorded.failure
-
-
 @pytest.mark.parametrize("axes", ["YX", "ZYX", "CYX"])
 def test_recorded_steps_train_as_single_ones_do(
     recording: torch.device,
@@ -181,22 +175,36 @@ def test_recorded_steps_train_as_single_ones_do(
     np.testing.assert_allclose(*losses, rtol=0.02)
 
 
-def test_a_training_says_that_it_runs_unrecorded(
-    recording: torch.device,
-    tiny: Callable[..., api.TrainingConfig],
-    noise: Noise,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def waits(parameters: Any, limit: float) -> None:
-        for parameter in parameters:
-            parameter.grad.clamp_(-float(limit), float(parameter.grad.abs().max()))
+UNRECORDABLE = """
+import numpy as np
+import torch
+from napari_noise2self import api
+from napari_noise2self.core import training
 
-    monkeypatch.setattr(training.nn.utils, "clip_grad_norm_", waits)
-    image, config = noise(64, 64), tiny(steps=6, device=str(recording))
+def waits(parameters, limit):
+    for parameter in parameters:
+        parameter.grad.clamp_(-limit, float(parameter.grad.abs().max()))
+
+training.nn.utils.clip_grad_norm_ = waits
+image = np.random.default_rng(0).normal(100, 10, (64, 64)).astype("float32")
+config = api.TrainingConfig(steps=6, width=4, device="{gpu}")
+for _ in range(2):
     denoiser = api.Denoiser.for_image(image, axes="YX", config=config)
-    events = list(api.train(denoiser, image, config))
-    assert events[-1].step == 6
-    assert sum("could not record" in (event.notice or "") for event in events) == 1
+    for event in api.train(denoiser, image, config):
+        if event.notice:
+            print(event.notice)
+    print(event.step, np.isfinite(denoiser.predict(image)).all())
+"""
+
+
+def test_a_training_that_cannot_be_recorded_says_so_and_goes_on(recording: torch.device) -> None:
+    """In a process of its own: torch does not recover from it altogether."""
+    code = UNRECORDABLE.format(gpu=recording)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    notice, *others = done.stdout.splitlines()
+    assert "could not record a training step" in notice
+    assert others == ["6 True", "6 True"]  # the second does not try again
 
 
 def test_a_recording_gives_its_memory_back(

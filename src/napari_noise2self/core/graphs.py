@@ -20,10 +20,14 @@ UNRECORDED = 3
 _idle: defaultdict[torch.device, list[torch.cuda.Stream]] = defaultdict(list)
 """Streams that nothing is recorded on. cuBLAS keeps 32 MB for every stream that it has met."""
 
+_failed: set[torch.device] = set()
+"""Where a recording failed other than by memory. torch's allocator (2.11 and before) takes it for
+unfinished then: it gives no memory back when it runs short, and may refuse to when it is asked."""
+
 
 def can_record(device: torch.device) -> bool:
     """Whether work on `device` can be recorded. AMD's GPUs, "cuda" to torch, were never tried."""
-    return device.type == "cuda" and torch.version.hip is None
+    return device.type == "cuda" and torch.version.hip is None and device not in _failed
 
 
 class Recorded:
@@ -107,10 +111,12 @@ class Recorded:
                 finally:
                     graph.capture_end()
         except RuntimeError as error:
-            first = error.__context__ if isinstance(error.__context__, RuntimeError) else error
-            self.failure = (
-                "too little memory" if is_out_of_memory(first) else str(first).partition("\n")[0]
-            )
+            cause = error.__context__ or error  # what came before is why it could not be ended
+            if is_out_of_memory(cause):
+                self.failure = "too little memory"
+            else:
+                self.failure = str(cause).partition("\n")[0]
+                _failed.add(self.device)
             self._inputs, self._output = (), None
         else:
             self._graph = graph
