@@ -90,6 +90,7 @@ def test_draws_the_crops_of_the_cpu(gpu: str, noise: Noise) -> None:
             seed=0,
             device=torch.device(device),
         )
+        crops.renew(0)
         drawn.append(crops.cut(crops.draw(4, torch.Generator().manual_seed(3), turns=True)))
     one, other = drawn
     torch.testing.assert_close(other.noisy.cpu(), one.noisy)

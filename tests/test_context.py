@@ -225,6 +225,7 @@ def test_crops_hold_the_same_place_of_the_neighbours(resident_bytes: int) -> Non
         context=2,
     )
     assert crops.whole is (resident_bytes == 2**30)
+    crops.renew(0)
     noisy = crops.cut(crops.draw(200, torch.Generator().manual_seed(0), turns=True)).noisy
     assert noisy.shape == (200, 5, 16, 16)
     whole = 0

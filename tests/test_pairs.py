@@ -80,6 +80,7 @@ def test_image_and_target_change_places_where_the_method_allows_it(swaps):
         seed=0,
         device=torch.device("cpu"),
     )
+    crops.renew(0)
     places = crops.draw(32, torch.Generator().manual_seed(0), turns=True, swaps=swaps)
     batch = crops.cut(places)
     inputs = batch.noisy.mean(dim=(1, 2, 3))

@@ -43,7 +43,10 @@ def crops(
     stacks = [Stack.of(image, axes) for image in images]
     identity = Normalization((0.0,) * stacks[0].channels, (1.0,) * stacks[0].channels)
     held_out = HeldOut.seeded(grid, patch, 0)
-    return Crops(stacks, identity, patch, held_out, **{"seed": 0, "device": CPU, **more})
+    step = more.pop("step", 0)
+    made = Crops(stacks, identity, patch, held_out, **{"seed": 0, "device": CPU, **more})
+    made.renew(step)
+    return made
 
 
 def places(values: Tensor, shape: tuple[int, ...]) -> NDArray[np.intp]:
@@ -156,6 +159,7 @@ def test_channels_stay_together_and_are_normalized_each_by_its_own() -> None:
     stats = Normalization((0.0, 5.0), (1.0, 3.0))
     held_out = HeldOut.seeded(grid, (16, 16), 0)
     source = Crops([stack], stats, (16, 16), held_out, seed=0, device=CPU)
+    source.renew(0)
     noisy = draw(source).noisy
     torch.testing.assert_close(noisy[:, 0], noisy[:, 1])
 

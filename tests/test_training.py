@@ -233,7 +233,7 @@ def test_a_step_asks_nothing_of_a_device_that_only_some_have(
     denoiser = made(image, tiny(width=16, dimensions=3 if axes == "ZYX" else 2), axes)
     assert denoiser.recorruption is not None
     loop = training.Loop(denoiser, [denoiser.see(image)], denoiser.config, torch.device("meta"))
-    loop._load()
+    assert not list(loop._load())
     loop._step()
     assert loop.state.step == 1
 
@@ -254,6 +254,37 @@ def test_a_large_stack_is_not_read_further_than_the_steps_can_use(
             assert denoiser.training.loop is not None
             counts.add(len(denoiser.training.loop.crops.origins))
     assert counts == {10 * 2 // 4}  # of 2 crops a step, 4 to a block
+
+
+def test_reading_that_takes_long_tells_how_far_it_is(
+    tiny: Build, noise: Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "READ_PATIENCE", 0.0)
+    image = noise(6, 48, 48)
+    events = list(api.train(made(image, tiny(steps=2, context=0)), image))
+    read = [event for event in events if event.stage == "read"]
+    assert events[: len(read)] == read
+    assert [event.step for event in read] == list(range(1, read[0].steps + 1))
+    assert len(read) > 6  # frames, and held-out pixels
+    assert read[-1].seconds_left == 0
+    assert [event.step for event in events[len(read) :]] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_stop_while_it_reads_leaves_the_model_as_it_was(
+    before: int, tiny: Build, noise: Noise, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = noise(6, 48, 48)
+    denoiser = made(image, tiny(context=0))
+    if before:
+        train(denoiser, image, steps=before)
+    had = [values.clone() for values in denoiser.network.parameters()]
+    monkeypatch.setattr(training, "READ_PATIENCE", 0.0)
+    with closing(api.train(denoiser, image, replace(denoiser.config, steps=6))) as events:
+        assert next(events).stage == "read"
+    assert denoiser.record.steps == before
+    assert all(map(torch.equal, denoiser.network.parameters(), had))
+    assert train(denoiser, image, steps=6)[-1].step == 6
 
 
 # One seed, one result

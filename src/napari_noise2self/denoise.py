@@ -117,7 +117,8 @@ def denoise_iter(
     Yields
     ------
     Progress
-        ``stage`` goes from ``"analyse"`` over ``"train"`` to ``"predict"``.
+        ``stage`` goes from ``"analyse"`` over ``"read"``, where that takes long, and
+        ``"train"`` to ``"predict"``.
 
     Examples
     --------

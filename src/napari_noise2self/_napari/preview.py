@@ -173,7 +173,8 @@ def with_previews(
         for event in events:
             yield event
             wanted, moved = requests.waiting()
-            if not (wanted and isinstance(event, Progress) and denoiser.trained):
+            trains = isinstance(event, Progress) and event.stage == "train" and denoiser.trained
+            if not (wanted and trains):
                 continue
             if not pace.due(time.monotonic(), moved=moved):
                 continue

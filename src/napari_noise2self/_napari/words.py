@@ -17,6 +17,7 @@ READY = "Ready. Train learns from the layer above."
 
 _STAGES = {
     "analyse": "Looking at the image and its noise.",
+    "read": "Reading the image.",
     "load": "Loading the model.",
     "save": "Saving the model.",
 }

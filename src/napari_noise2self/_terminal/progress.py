@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 STAGES = {
     "analyse": "Analysing",
+    "read": "Reading",
     "train": "Training",
     "predict": "Denoising",
     "calibrate": "Calibrating",

@@ -269,7 +269,7 @@ class Progress:
     Attributes
     ----------
     stage
-        What is going on: ``"analyse"``, ``"train"``, ``"predict"``,
+        What is going on: ``"analyse"``, ``"read"``, ``"train"``, ``"predict"``,
         ``"calibrate"`` or ``"diagnose"``.
     step, steps
         How much of how much is done; `steps` is where it ends at the latest.

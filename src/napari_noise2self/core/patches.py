@@ -9,7 +9,7 @@ the same crops and no step waits for the device.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,6 +114,8 @@ def window_at(origin: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:
 class Crops:
     """Random crops of one stack, or of a noisy stack and its target.
 
+    Before any can be cut, `renew` or `renew_iter` has to read the data.
+
     Parameters
     ----------
     stacks
@@ -131,8 +133,6 @@ class Crops:
         Where the data and the crops lie.
     resident_bytes
         Bound on what the data take there.
-    step
-        Step at which training goes on: the pool is filled as it stood there.
     context
         Neighbours on each side of a noisy sample that its crops hold as well.
     enough
@@ -150,7 +150,6 @@ class Crops:
         seed: int,
         device: torch.device,
         resident_bytes: int = RESIDENT_BYTES,
-        step: int = 0,
         context: int = 0,
         enough: int | None = None,
     ) -> None:
@@ -174,7 +173,6 @@ class Crops:
         ]
         self.origins: list[tuple[int, ...]] = [(0,) * len(patch)] * count
         self._loaded = 0
-        self.renew(step)
 
     def _load(self, number: int) -> None:
         """Read block `number` of the endless, seeded sequence of blocks into its slot."""
@@ -220,10 +218,17 @@ class Crops:
 
     def renew(self, step: int) -> None:
         """Bring the pool to where it stands at `step`; a whole stack is loaded once."""
+        for _ in self.renew_iter(step):
+            pass
+
+    def renew_iter(self, step: int) -> Iterator[tuple[int, int]]:
+        """Do what `renew` does, and yield after each block how many of how many are read."""
         count = len(self.origins)
         until = count if self.whole else count + step // POOL_RENEWAL
-        for number in range(max(self._loaded, until - count), until):
+        numbers = range(max(self._loaded, until - count), until)
+        for done, number in enumerate(numbers, 1):
             self._load(number)
+            yield done, len(numbers)
 
     def draw(
         self, count: int, generator: torch.Generator, *, turns: bool, swaps: bool = False

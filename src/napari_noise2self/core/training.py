@@ -31,6 +31,8 @@ WARM_UP = 20  # steps in which the learning rate rises
 HALF_PACE = 150  # steps in which it falls to a half, whatever the steps in all
 AVERAGE = 0.99  # of the weights; shorter at first, so that they forget the start
 LARGEST_GRADIENT = 0.1  # norm; loss spikes on rare bright structures are clipped
+READ_PATIENCE = 0.5
+"""Seconds of reading after which it is told how far it is, and between two times."""
 REPORT_EVERY = 10  # steps between two readings of the loss, each of which waits for the device
 LONG_BEHIND_A_HOLE = 500  # steps; on camera frames with a hole of 5 x 5 more of them did harm
 POOLED_STEPS = TrainingConfig().steps
@@ -66,7 +68,8 @@ def train(
     Yields
     ------
     Progress
-        ``stage="train"``; the first, at step 0, tells the loss to beat.
+        ``stage="train"``; the first, at step 0, tells the loss to beat. Before it, where
+        reading the image takes longer than half a second, ``stage="read"``.
 
     Raises
     ------
@@ -200,7 +203,7 @@ class Loop:
 
     def run(self) -> Iterator[Progress]:
         """Load the data, then step until the end, the time limit or the plateau."""
-        self._load()
+        yield from self._load()
         baseline = self._baseline()
         if not math.isclose(baseline, self.state.baseline_loss, rel_tol=1e-4):
             # The first call, or other held-out pixels, which make an earlier best meaningless.
@@ -275,8 +278,24 @@ class Loop:
         taken_over = self.state.loop is not self  # by another call of `train`
         return taken_over or over or (patience > 0 and self.state.stale >= patience)
 
-    def _load(self) -> None:
-        """Lay the data on the device, and the windows of the held-out pixels beside them."""
+    def _load(self) -> Iterator[Progress]:
+        """Lay the data on the device, and the windows of the held-out pixels beside them.
+
+        Yields how far that is where it takes long, as it may where much is read from a disk.
+        """
+        last = self.started
+        for done, total in self._loaded():
+            now = time.perf_counter()
+            if now - last > READ_PATIENCE:
+                last = now
+                seconds = now - self.started
+                left = seconds / done * (total - done)
+                yield Progress(
+                    stage="read", step=done, steps=total, seconds=seconds, seconds_left=left
+                )
+
+    def _loaded(self) -> Iterator[tuple[int, int]]:
+        """Read piece by piece, and yield how many of how many are read."""
         seed = self.state.seed
         first = self.stacks[0]
         patch = patch_shape(first.spatial, self.config)
@@ -289,13 +308,15 @@ class Loop:
             held_out,
             seed=seed,
             device=self.device,
-            step=self.state.step,
             context=self.model.context,
             enough=POOLED_STEPS * self.count,
         )
         places = validation_windows(first, patch, self.grid, seed)
-        for start in range(0, len(places), self.count):
-            part = places[start : start + self.count]
+        parts = [places[n : n + self.count] for n in range(0, len(places), self.count)]
+        blocks = 0
+        for blocks, count in self.crops.renew_iter(self.state.step):
+            yield blocks, count + len(parts)
+        for number, part in enumerate(parts, 1):
             seen = [
                 self.crops.read(n, window_at(origin, patch), self.model.context)
                 for n, origin in part
@@ -304,6 +325,7 @@ class Loop:
             target = targets[0] if targets else None
             counted = held_out.counted([origin for _, origin in part], patch, self.device)
             self.windows.append(Batch(noisy, target, *counted))
+            yield blocks + number, blocks + len(parts)
 
     def _step(self) -> Tensor:
         """Draw, descend, average."""
