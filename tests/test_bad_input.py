@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,25 @@ def test_an_output_that_there_is_none_of_is_refused_before_anything_is_done(
     unreadable = np.full((40, 40), np.nan)  # which would be the first thing to be said
     with pytest.raises(api.ConfigError, match=re.escape(mend)):
         api.denoise(unreadable, config=tiny(), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("target", "mend"),
+    [(None, "give a second image of the scene as target="), (PLANE[1:], "with the same shape")],
+)
+def test_a_lacking_or_wrong_target_is_told_of_before_the_analysis(
+    tiny: Build, target: Any, mend: str
+) -> None:
+    events = api.denoise_iter(PLANE, target=target, config=tiny(method="noise2noise"))
+    with pytest.raises(api.Noise2SelfError, match=re.escape(mend)):
+        next(events)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5])
+@pytest.mark.parametrize("verb", [api.calibrate, api.diagnose, partial(api.inspect_result, PLANE)])
+def test_a_seed_out_of_range(verb: Callable[..., Any], seed: Any) -> None:
+    with pytest.raises(api.ConfigError, match=f"seed={seed}: expected a whole number from 0"):
+        verb(PLANE, seed=seed)
 
 
 def test_a_target_that_the_method_does_not_take(noise: Noise, tiny: Build) -> None:

@@ -20,7 +20,8 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from napari_noise2self.api import Image, ImageFileError, read_image, write_image
+from napari_noise2self._terminal.targets import of_images
+from napari_noise2self.api import ConfigError, Image, ImageFileError, read_image, write_image
 from napari_noise2self.core.axes import Stack
 from napari_noise2self.io import tiff as tiff_module
 from napari_noise2self.io.lazy import LAZY_BYTES
@@ -210,6 +211,15 @@ def test_ome_over_several_files_opens_by_any_of_them(
         assert sizes(image)["Z"] == (2.0, "micrometer")
         assert isinstance(image.data, da.Array) is lazy
         np.testing.assert_array_equal(np.asarray(image.data), pixels)
+
+
+@pytest.mark.parametrize("companion", [False, True])
+def test_a_result_does_not_replace_another_file_of_the_set(tmp_path: Path, companion: bool) -> None:
+    multi_file_ome(tmp_path, companion=companion)
+    with pytest.raises(ConfigError, match=r"would replace .*z2\.ome\.tif, which is read"):
+        of_images([tmp_path / "z0.ome.tif"], tmp_path / "z2.ome.tif")
+    (tmp_path / "other.ome.tif").touch()
+    assert of_images([tmp_path / "z0.ome.tif"], tmp_path / "other.ome.tif")
 
 
 @pytest.mark.parametrize("companion", [False, True])

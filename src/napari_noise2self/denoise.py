@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .core.axes import Stack
+from .core.axes import Image, Stack
 from .core.config import Output, Progress, TrainingConfig, last_result
 from .core.errors import ConfigError
 from .core.methods import METHODS
+from .core.pairs import check_pair, check_target
 from .core.training import train
 from .denoiser import Denoiser
 
@@ -62,10 +63,11 @@ def denoise(
     ------
     ImageError
         If the image is constant, smaller than 32 pixels along Y or X, or holds
-        NaN or infinite values; `AxesError` if the axes do not fit.
+        NaN or infinite values, or the target is of another shape or shifted;
+        `AxesError` if the axes do not fit.
     ConfigError
-        If there is no such preset or output, or the learning rate is so high that
-        nothing is learnt.
+        If there is no such preset or output, if the method wants a target and there
+        is none, or the learning rate is so high that nothing is learnt.
     DeviceError
         If the device is not there.
 
@@ -135,7 +137,11 @@ def denoise_iter(
     if target is not None and config.method == "noise2self":
         config = replace(config, method="noise2noise")
     METHODS[config.method].check(output)  # now, not when the training is over
+    check_target(config.method, target)
     stack = Stack.of(image, axes)
+    if target is not None:
+        own = target.axes if isinstance(target, Image) else None
+        check_pair(stack, Stack.of(target, own or stack.axes))
     denoiser: Denoiser | None = None
     for event in Denoiser.for_image_iter(stack, config=config):
         denoiser = event.result

@@ -61,6 +61,18 @@ def check_apart(written: Iterable[tuple[str, Path | None]], read: Iterable[Path 
         taken[own] = path, f"is written as {option}"
 
 
+def _beside(image: Path) -> Iterable[Path]:
+    """Return the other files that an image is read from."""
+    from ..io.tiff_sets import files_in
+
+    if not image.name.lower().endswith((".ome.tif", ".ome.tiff", ".ome")):
+        return []
+    try:
+        return files_in(image)
+    except Exception:  # a damaged file is told of when it is read
+        return []
+
+
 def _folders(path: Path) -> Sequence[Path]:
     return Path(os.path.realpath(path)).parents
 
@@ -125,7 +137,9 @@ def of_images(
                 "rename one of them, or use a folder for each"
             )
         taken[name] = image
-    check_apart((("--output", target) for target in targets), [*images, *also_read])
+    there = any(target.exists() for target in targets)
+    others = [part for image in images for part in _beside(image)] if there else []
+    check_apart((("--output", target) for target in targets), [*images, *also_read, *others])
     if targets != [output]:
         make_folder(output)
     for target in targets:

@@ -23,7 +23,7 @@ from .axes import Stack
 from .blocks import sample_windows
 from .calibrated import Calibration, Trial
 from .classical import FAMILIES, Family, donut_gaussian, family_of
-from .config import FAMILY, MINIMUM_SIZE, Progress, last_result
+from .config import FAMILY, MINIMUM_SIZE, Progress, check_within, last_result
 from .correlation import NoiseCorrelation, noise_correlation
 from .errors import ConfigError, ImageError
 from .invariance import Array, offsets
@@ -102,8 +102,8 @@ def calibrate(
     Raises
     ------
     ConfigError
-        If the family is unknown or its package missing, or a value or the
-        footprint is out of range.
+        If the family is unknown or its package missing, or a value, the
+        footprint or the seed is out of range.
     ImageError
         If the image is too small, constant, or holds NaN.
 
@@ -153,6 +153,7 @@ def calibrate_iter(
     {'radius': 1}
     {'radius': 2}
     """
+    check_within("seed", seed)
     found = family_of(family)
     stack = Stack.of(image, axes)
     if min(stack.spatial[-2:]) < MINIMUM_SIZE:

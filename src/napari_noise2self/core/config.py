@@ -143,10 +143,8 @@ class TrainingConfig:
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        for name, (low, high) in LIMITS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise ConfigError(f"{name}={value!r}: expected a whole number from {low} to {high}")
+        for name in LIMITS:
+            check_within(name, getattr(self, name))
         if not (_is_number(self.learning_rate) and 0 < self.learning_rate <= 1):
             raise ConfigError(
                 f"learning_rate={self.learning_rate!r}: expected a number above 0 and up to 1, "
@@ -323,6 +321,19 @@ class Progress:
     tile: tuple[int, ...] | None = None
     trial: Any = None
     result: Any = None
+
+
+def check_within(name: str, value: Any) -> None:
+    """Refuse what is no whole number within the `LIMITS` of that name.
+
+    Raises
+    ------
+    ConfigError
+        With the limits.
+    """
+    low, high = LIMITS[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ConfigError(f"{name}={value!r}: expected a whole number from {low} to {high}")
 
 
 def check_output(output: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .axes import Stack
-from .config import Progress
+from .config import Progress, check_within
 from .correlation import NoiseCorrelation, noise_correlation
 from .faults import Faults, find_faults_iter
 from .noise import NoiseLevel, measured_noise
@@ -132,6 +132,8 @@ def diagnose(image: Any, axes: str | None = None, *, seed: int = 0) -> Diagnosis
     ------
     AxesError
         If the axes do not fit the shape.
+    ConfigError
+        If the seed is out of range.
 
     Examples
     --------
@@ -160,6 +162,7 @@ def diagnose_iter(image: Any, axes: str | None = None, *, seed: int = 0) -> Iter
     >>> events[-1].result.footprint
     (1, 1)
     """
+    check_within("seed", seed)
     started = time.perf_counter()
     stack = Stack.of(image, axes)
     correlation = noise_correlation(stack, seed=seed)

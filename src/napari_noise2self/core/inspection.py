@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .axes import Stack
+from .config import check_within
 from .correlation import noise_correlation
 from .errors import ImageError
 from .noise import measured_noise
@@ -168,6 +169,8 @@ def inspect_result(
     ------
     ImageError
         If the shapes differ.
+    ConfigError
+        If the seed is out of range.
 
     Examples
     --------
@@ -178,6 +181,7 @@ def inspect_result(
     >>> inspect_result(noisy, clean).remarks()
     []
     """
+    check_within("seed", seed)
     stack = Stack.of(noisy, axes)
     others = [Stack.of(denoised, stack.axes)]
     if strict is not None:

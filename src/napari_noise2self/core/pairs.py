@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from skimage.registration import phase_cross_correlation
 
 from .axes import Stack
 from .blocks import finite_window
-from .errors import ImageError
+from .errors import ConfigError, ImageError
+from .methods import METHODS
 
 LARGEST_SHIFT = 0.75
 """Pixels by which the two may be shifted before training on them blurs the result."""
@@ -17,6 +20,27 @@ CONVINCING = 8.0
 all shifts of pure noise reaches some five."""
 LOOKED_AT = 512
 """Pixels along Y and X of the central region that is compared."""
+
+
+def check_target(method: str, target: Any) -> None:
+    """Refuse a target that the method does not take, or the lack of one that it does.
+
+    Raises
+    ------
+    ConfigError
+        With what to change.
+    """
+    takes = METHODS[method].takes_target
+    if takes and target is None:
+        raise ConfigError(
+            f'method="{method}" needs a target: give a second image of the scene as '
+            'target=, or use method="noise2self"'
+        )
+    if target is not None and not takes:
+        raise ConfigError(
+            f'method="{method}" takes no target: leave it out, or use method="noise2noise" '
+            '(a second noisy image) or "noise2clean"'
+        )
 
 
 def check_pair(noisy: Stack, target: Stack) -> None:

@@ -23,7 +23,7 @@ from .masks import Grid, donut_fill
 from .methods import METHODS, Noise2Self, masked_errors, with_recorruption
 from .model import Model, check_footprint
 from .networks import continued
-from .pairs import check_pair
+from .pairs import check_pair, check_target
 from .patches import Crops, HeldOut, patch_shape, validation_windows, window_at
 from .state import begin, restore, snapshot
 
@@ -31,7 +31,7 @@ WARM_UP = 20  # steps in which the learning rate rises
 HALF_PACE = 150  # steps in which it falls to a half, whatever the steps in all
 AVERAGE = 0.99  # of the weights; shorter at first, so that they forget the start
 LARGEST_GRADIENT = 0.1  # norm; loss spikes on rare bright structures are clipped
-READ_PATIENCE = 0.5
+READ_PATIENCE = 1.0
 """Seconds of reading after which it is told how far it is, and between two times."""
 REPORT_EVERY = 10  # steps between two readings of the loss, each of which waits for the device
 LONG_BEHIND_A_HOLE = 500  # steps; on camera frames with a hole of 5 x 5 more of them did harm
@@ -69,7 +69,7 @@ def train(
     ------
     Progress
         ``stage="train"``; the first, at step 0, tells the loss to beat. Before it, where
-        reading the image takes longer than half a second, ``stage="read"``.
+        reading the image takes longer than a second, ``stage="read"``.
 
     Raises
     ------
@@ -115,18 +115,8 @@ def train(
 def _stacks(model: Model, image: Any, target: Any, config: TrainingConfig) -> list[Stack]:
     """See the image and the target, if the method takes one; refuse what cannot be trained on."""
     stacks = [model.see(image)]
-    takes_target = METHODS[config.method].takes_target
-    if takes_target and target is None:
-        raise ConfigError(
-            f'method="{config.method}" needs a target: give a second image of the scene as '
-            'target=, or use method="noise2self"'
-        )
+    check_target(config.method, target)
     if target is not None:
-        if not takes_target:
-            raise ConfigError(
-                'method="noise2self" takes no target: leave it out, or use method="noise2noise" '
-                '(a second noisy image) or "noise2clean"'
-            )
         own = target.axes if isinstance(target, Image) else None
         stacks.append(model.see(target, own or stacks[0].axes))
         check_pair(*stacks)
@@ -283,9 +273,10 @@ class Loop:
 
         Yields how far that is where it takes long, as it may where much is read from a disk.
         """
-        last = self.started
+        last = math.inf  # what the first piece takes is not for reading alone
         for done, total in self._loaded():
             now = time.perf_counter()
+            last = min(last, now)
             if now - last > READ_PATIENCE:
                 last = now
                 seconds = now - self.started

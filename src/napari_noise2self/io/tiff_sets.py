@@ -35,6 +35,13 @@ def open_set(path: Path) -> tifffile.TiffFile:
     return open_set(master)
 
 
+def files_in(path: Path) -> set[Path]:
+    """Return the files of the set that `path` is one of; itself alone where there is no set."""
+    with open_set(path) as tiff:
+        pages = (page for series in tiff.series for page in series.pages if page is not None)
+        return {path, *(Path(page.parent.filehandle.path) for page in pages)}
+
+
 def images_in(tiff: tifffile.TiffFile, path: Path) -> list[tifffile.TiffPageSeries]:
     """Return those images of the set that have pixels in the file `path`.
 
