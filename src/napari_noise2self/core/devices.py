@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Lock
 from traceback import clear_frames
 
 import psutil
@@ -121,6 +122,17 @@ def free_memory(device: torch.device) -> int:
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(free + cached)
     return int(psutil.virtual_memory().available)
+
+
+RECORDING = Lock()
+"""Held while work of a GPU is recorded (`core.graphs`), when torch can give no memory back."""
+
+
+def give_memory_back(device: torch.device) -> None:
+    """Give back what torch keeps of a GPU's memory and does not use."""
+    if device.type == "cuda":
+        with RECORDING:
+            torch.cuda.empty_cache()
 
 
 def keep_freed_memory(device: torch.device) -> None:

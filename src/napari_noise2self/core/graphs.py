@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .devices import is_out_of_memory
+from .devices import RECORDING, give_memory_back, is_out_of_memory
 
 UNRECORDED = 3
 """Calls before the recording: the first few choose algorithms and lay out what they keep."""
@@ -101,10 +101,10 @@ class Recorded:
         """
         self._inputs = tuple(value.clone() for value in inputs)
         graph = torch.cuda.CUDAGraph()
-        torch.cuda.synchronize(self.device)
-        torch.cuda.empty_cache()  # a recording has memory of its own
+        give_memory_back(self.device)  # a recording has memory of its own
         try:
-            with torch.cuda.stream(self._stream):
+            with RECORDING, torch.cuda.stream(self._stream):
+                torch.cuda.synchronize()
                 graph.capture_begin(capture_error_mode="thread_local")  # others may go on
                 try:
                     self._output = self.function(*self._inputs)

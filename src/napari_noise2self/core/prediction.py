@@ -20,6 +20,7 @@ from .devices import (
     compute_dtype,
     explained,
     free_memory,
+    give_memory_back,
     is_out_of_memory,
     keep_freed_memory,
     resolve_device,
@@ -238,8 +239,7 @@ class _Work:
 
     def halve(self, pending: list[tuple[int, Tile]]) -> list[tuple[int, Tile]]:
         """Cut the tiles that are left into smaller ones."""
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        give_memory_back(self.device)
         smaller = [(n, half) for n, tile in pending for half in self.tiling.halve(tile)]
         if not smaller:
             raise DeviceMemoryError(
