@@ -446,6 +446,23 @@ def test_holes_of_a_channel_are_filled_from_that_channel(desk: Path) -> None:
     assert picture.data[10, 10, 1] == pytest.approx(500, abs=10)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["denoise", "holes.tif", "-o", "clean.tif"], ["info", "missing.safetensors"]],
+    ids=" ".join,
+)
+def test_a_script_is_told_of_an_error_as_well(
+    arguments: list[str], desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noisy = api.read_image("cells.tif")
+    holes = noisy.data.astype("float32")
+    holes[3, 4] = np.nan
+    api.write_image("holes.tif", replace(noisy, data=holes))
+    assert cli.main([*arguments, "--json"]) == 1
+    told = capsys.readouterr()
+    assert told.err.splitlines()[-1] == f"error: {json.loads(told.out)['error']}"
+
+
 def test_debug_shows_where_an_error_comes_from(desk: Path) -> None:
     with pytest.raises(api.AxesError):
         cli.main(["train", "cells.tif", "-o", "m.safetensors", "--axes", "TYX", "--debug"])

@@ -66,7 +66,9 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
         except (Noise2SelfError, MemoryError) as error:
             if kwargs["debug"]:
                 raise
-            complain(f"error: {in_options(error)}")
+            text = in_options(error)
+            complain(f"error: {text}")
+            report({"error": text}, as_json=bool(kwargs["as_json"]))
             raise typer.Exit(MISUSED if isinstance(error, ConfigError) else FAILED) from None
 
     return run
