@@ -61,15 +61,15 @@ def check_apart(written: Iterable[tuple[str, Path | None]], read: Iterable[Path 
         taken[own] = path, f"is written as {option}"
 
 
-def _beside(image: Path) -> Iterable[Path]:
-    """Return the other files that an image is read from."""
+def _files_of(image: Path) -> Iterable[Path]:
+    """Return the files that an image is read from, where it may be one of a set."""
     from ..io.tiff_sets import files_in
 
     if not image.name.lower().endswith((".ome.tif", ".ome.tiff", ".ome")):
         return []
     try:
         return files_in(image)
-    except Exception:  # a damaged file is told of when it is read
+    except Exception:  # reading it says what is wrong, and then nothing is written
         return []
 
 
@@ -138,8 +138,8 @@ def of_images(
             )
         taken[name] = image
     there = any(target.exists() for target in targets)
-    others = [part for image in images for part in _beside(image)] if there else []
-    check_apart((("--output", target) for target in targets), [*images, *also_read, *others])
+    parts = [part for image in images for part in _files_of(image)] if there else []
+    check_apart((("--output", target) for target in targets), [*images, *also_read, *parts])
     if targets != [output]:
         make_folder(output)
     for target in targets:

@@ -274,7 +274,7 @@ class Loop:
         Yields how far that is where it takes long, as it may where much is read from a disk.
         """
         last = math.inf  # what the first piece takes is not for reading alone
-        for done, total in self._loaded():
+        for done, total in self._read():
             now = time.perf_counter()
             last = min(last, now)
             if now - last > READ_PATIENCE:
@@ -285,7 +285,7 @@ class Loop:
                     stage="read", step=done, steps=total, seconds=seconds, seconds_left=left
                 )
 
-    def _loaded(self) -> Iterator[tuple[int, int]]:
+    def _read(self) -> Iterator[tuple[int, int]]:
         """Read piece by piece, and yield how many of how many are read."""
         seed = self.state.seed
         first = self.stacks[0]
@@ -341,11 +341,11 @@ class Loop:
     def _descend(self, places: Tensor, draws: tuple[Tensor, ...], rate: float) -> Tensor:
         """Take a step, or have the device repeat the one it has recorded."""
         if not can_record(self.device):
-            return self._descended(places, draws, rate)
+            return self._gradient_step(places, draws, rate)
         if self.recorded is None:
 
             def step(places: Tensor, rate: Tensor, *draws: Tensor) -> Tensor:
-                return self._descended(places, draws, rate)
+                return self._gradient_step(places, draws, rate)
 
             self.recorded = Recorded(step, self.device)
         return self.recorded(places, torch.full((), rate, device=self.device), *draws)
@@ -366,7 +366,9 @@ class Loop:
             "goes on, step by step, and takes longer"
         )
 
-    def _descended(self, places: Tensor, draws: tuple[Tensor, ...], rate: float | Tensor) -> Tensor:
+    def _gradient_step(
+        self, places: Tensor, draws: tuple[Tensor, ...], rate: float | Tensor
+    ) -> Tensor:
         """Cut, mask, forward, loss, backward, step; the loss stays on the device."""
         network, method = self.state.network, self.model.method
         batch = self.crops.cut(places)
