@@ -198,6 +198,7 @@ def test_a_sequence_of_numbers_is_an_image() -> None:
             "names 3 dimensions but the image has 4.* add a letter, .*TCYX",
         ),
         ((64, 64), "ZYX", 'names 3 dimensions but the image has 2.* drop a letter, .*"YX"'),
+        ((64, 64), "Q", 'has the letter "Q"; expected letters from T .*"YX"'),
         ((64, 64), "YW", 'has the letter "W"; expected letters from T .*"YX"'),
         ((9, 64, 64), "YYX", 'names Y more than once; .*"TYX"'),
         ((9, 64, 64), "TZX", 'lacks Y or X; .*"TYX"'),

@@ -144,6 +144,19 @@ def test_a_clean_image_is_left_alone_and_a_small_one_is_calibrated():
     assert "4096 pixels" in small.advice_sentence
 
 
+def test_an_image_that_nothing_would_denoise_is_told_of_first():
+    rng = np.random.default_rng(6)
+    noisy = rng.normal(blobs(), 20)
+    tiny = diagnose(noisy[:31])
+    assert (tiny.assumption, tiny.advice) == ("in doubt", "nothing")
+    assert "31 x 128 pixels are too few" in tiny.assumption_sentence
+    assert "at least 32 x 32 pixels are needed" in tiny.advice_sentence
+    noisy[:8, :16] = np.inf
+    broken = diagnose(noisy)
+    assert broken.advice == "network"
+    assert broken.advice_sentence.startswith("first replace the 0.78% of the pixels that are NaN")
+
+
 @pytest.mark.parametrize("image", [np.zeros((64, 64)), np.full((3, 40, 40), np.nan)])
 def test_nothing_to_measure_is_said(image: np.ndarray):
     found = diagnose(image)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from .core.axes import Image, Stack
-from .core.config import Output, Progress, TrainingConfig, last_result
+from .core.config import Output, Progress, TrainingConfig, last_result, sizes_in_words
 from .core.correlation import noise_correlation, propose_context
 from .core.errors import ConfigError
 from .core.guard import Guard
@@ -22,6 +22,7 @@ from .core.methods import METHODS, Noise2Self
 from .core.model import Model, TrainingRecord, check_footprint, check_size
 from .core.noise import measured_noise, reliance
 from .core.normalization import Normalization
+from .core.patches import check_hole, patch_shape
 from .core.prediction import predict_iter
 from .core.recorruption import Recorruption
 from .io.models import read_model, write_model
@@ -100,7 +101,9 @@ class Denoiser(Model):
             else:
                 normalization = progress.result
         named = f"{image.name}: " if isinstance(image, Image) else ""
-        footprint, context, noise = config.footprint, config.context, "the hole was given"
+        footprint, context, noise = config.footprint, config.context, ""
+        if footprint is not None:
+            noise = f"the hole of {sizes_in_words(footprint)} pixels was given"
         if METHODS[config.method].takes_target:
             footprint, noise = (1,) * len(stack.spatial), "trained on pairs: nothing is hidden"
             context = 0
@@ -111,6 +114,7 @@ class Denoiser(Model):
             if context is None:
                 context = propose_context(correlation, stack)
         check_footprint(footprint, stack.axes)
+        check_hole(footprint, patch_shape(stack.spatial, config))
         if context and not stack.context_axis:
             raise ConfigError(
                 f'context={context} for an image with axes "{stack.axes}": it has no frames (T) or '
@@ -147,7 +151,7 @@ class Denoiser(Model):
             steps=progress.steps,
             seconds=time.perf_counter() - started,
             seconds_left=0.0,
-            notice=noise if any(width > 1 for width in footprint) else None,
+            notice=noise if config.footprint is None and max(footprint) > 1 else None,
             result=denoiser,
         )
 

@@ -32,6 +32,12 @@ MENDS = {
         (", for example with api.fill_nan(image)", ", for example with api.fill_nan(target)"),
         ' with "Layers > Filter > Replace NaN and infinite values"',
     ),
+    "; convert it, for example image.astype('uint8')": "",
+    "; convert it to a numeric dtype, for example image.astype('float32')": "",
+    "; take a part of it, as image[0]": "; take a part of it that has fewer",
+    "leave dimensions out and give a footprint of two widths,": (
+        "choose automatic as Network in, and two widths as Mask footprint, under Advanced,"
+    ),
     "device='cpu'": "the CPU as device, under Advanced",
 }
 """What errors and notices advise in Python, and its counterpart here."""

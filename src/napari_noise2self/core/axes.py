@@ -138,12 +138,6 @@ def check_axes(shape: tuple[int, ...], axes: str) -> str:
     """
     text = axes.upper()
     suggestion = _suggestion(shape)
-    if len(text) != len(shape):
-        change = "add a letter" if len(text) < len(shape) else "drop a letter"
-        raise AxesError(
-            f'axes "{axes}" names {len(text)} dimensions but the image has {len(shape)}, '
-            f"of shape {shape}; {change}{suggestion}"
-        )
     for letter in text:
         if letter not in LETTERS:
             raise AxesError(
@@ -155,6 +149,12 @@ def check_axes(shape: tuple[int, ...], axes: str) -> str:
                 f'axes "{axes}" names {letter} more than once; each letter may stand once'
                 f"{suggestion}"
             )
+    if len(text) != len(shape):
+        change = "add a letter" if len(text) < len(shape) else "drop a letter"
+        raise AxesError(
+            f'axes "{axes}" names {len(text)} dimensions but the image has {len(shape)}, '
+            f"of shape {shape}; {change}{suggestion}"
+        )
     if "Y" not in text or "X" not in text:
         raise AxesError(f'axes "{axes}" lacks Y or X; every image needs both{suggestion}')
     return text

@@ -159,7 +159,8 @@ def calibrate_iter(
     if min(stack.spatial[-2:]) < MINIMUM_SIZE:
         raise ImageError(
             f"the image is {stack.spatial[-2]} x {stack.spatial[-1]} pixels; expected at least "
-            f"{MINIMUM_SIZE} x {MINIMUM_SIZE}, so that its statistics mean something"
+            f"{MINIMUM_SIZE} x {MINIMUM_SIZE}, so that its statistics mean something; take a "
+            "larger region, or, if these are not Y and X, correct the axes"
         )
     hole = None if footprint is None else _checked_footprint(tuple(footprint), stack)
     tried = _checked_values(values, found, stack)

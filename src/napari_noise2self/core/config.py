@@ -235,8 +235,9 @@ class TrainingConfig:
         asked = self.dimensions or len(self.footprint or (1, 1))
         if asked == 3 and "Z" not in axes:
             raise ConfigError(
-                f'a 3-D network (dimensions, or three widths of footprint) for axes "{axes}": '
-                "there is no Z; ask for 2, or name the axis of the planes Z"
+                f'a 3-D network (dimensions=3, or a footprint of three widths) for axes "{axes}", '
+                "which have no Z; leave dimensions out and give a footprint of two widths, or "
+                "name the axis of the planes Z"
             )
         return asked
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -171,9 +170,10 @@ def diagnose_iter(image: Any, axes: str | None = None, *, seed: int = 0) -> Iter
         if event.result is None:
             yield event
     faults: Faults = event.result
-    assumption, assumption_sentence = judge_assumption(correlation, noise, faults)
-    pixels = math.prod(stack.shape) // stack.channels
-    advice, advice_sentence = advise(pixels, correlation, noise, faults, assumption)
+    assumption, assumption_sentence = judge_assumption(
+        stack.shape, correlation, noise, faults
+    )
+    advice, advice_sentence = advise(stack.shape, correlation, noise, faults, assumption)
     yield Progress(
         stage="diagnose",
         step=event.steps,

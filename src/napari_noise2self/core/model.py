@@ -310,8 +310,8 @@ def check_size(stack: Stack) -> None:
     if min(stack.spatial[-2:]) < MINIMUM_SIZE:
         raise ImageError(
             f"the image is {stack.spatial[-2]} x {stack.spatial[-1]} pixels; a network needs at "
-            f"least {MINIMUM_SIZE} x {MINIMUM_SIZE}; take a larger region, or calibrate a "
-            "classical denoiser instead; if these are not Y and X, correct the axes"
+            f"least {MINIMUM_SIZE} x {MINIMUM_SIZE}; take a larger region, or, if these are not Y "
+            "and X, correct the axes"
         )
 
 

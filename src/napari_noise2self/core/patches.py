@@ -21,6 +21,7 @@ from .batch import Batch
 from .blocks import finite_window
 from .config import MINIMUM_SIZE, TrainingConfig
 from .devices import laid_on
+from .errors import ConfigError
 from .masks import Grid
 from .normalization import Normalization
 
@@ -90,6 +91,22 @@ def patch_shape(spatial: Sequence[int], config: TrainingConfig) -> tuple[int, ..
         fair = math.isqrt(config.pixels_per_step // depth[0]) // EVEN * EVEN
         edge = min(edge, max(fair, MINIMUM_SIZE))
     return (*depth, *(min(edge, n) for n in spatial[-2:]))
+
+
+def check_hole(footprint: Sequence[int], patch: Sequence[int]) -> None:
+    """Refuse a hole that leaves too little of a crop in view.
+
+    Raises
+    ------
+    ConfigError
+        If it is wider than half of the crop along Y or X.
+    """
+    if any(2 * width > size for width, size in zip(footprint[-2:], patch[-2:], strict=True)):
+        raise ConfigError(
+            f"footprint={tuple(footprint)} covers more than half of what the network is trained "
+            f"on, pieces of {patch[-2]} x {patch[-1]} pixels; give a narrower one, or a larger "
+            "patch_size where the image is larger"
+        )
 
 
 def corner_range(extent: int, size: int) -> tuple[int, int]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
+from .config import MINIMUM_SIZE
 from .correlation import NoiseCorrelation
 from .faults import Faults
 from .footprint import WIDEST, alike, leak
@@ -84,10 +86,7 @@ def remarks_on(faults: Faults, correlation: NoiseCorrelation) -> list[str]:
             word = "falls" if drift < 0 else "rises"
             remarks.append(f"the brightness{where} {word} by {abs(drift):.0%} along time")
     if faults.not_finite:
-        remarks.append(
-            f"{faults.not_finite:.2%} of the pixels are NaN or infinite: replace them before "
-            "training"
-        )
+        remarks.append(f"{faults.not_finite:.2%} of the pixels are NaN or infinite")
     if faults.empty_count:
         more = ", ..." if faults.empty_count > len(faults.empty) else ""
         many = "one plane is" if faults.empty_count == 1 else f"{faults.empty_count} planes are"
@@ -106,9 +105,19 @@ def _per(share: float) -> str:
 
 
 def judge_assumption(
-    correlation: NoiseCorrelation, noise: NoiseLevel | None, faults: Faults
+    shape: Sequence[int], correlation: NoiseCorrelation, noise: NoiseLevel | None, faults: Faults
 ) -> tuple[Assumption, str]:
-    """Say whether the noise has mean zero and is independent of the pixels that stay visible."""
+    """Say whether the noise has mean zero and is independent of the pixels that stay visible.
+
+    Parameters
+    ----------
+    shape
+        Of the image: (samples, channels, space).
+    correlation, noise, faults
+        What was found in it.
+    """
+    if _too_small(shape):
+        return "in doubt", f"nothing can be said: {shape[-2]} x {shape[-1]} pixels are too few"
     channels = [c for c in correlation.channels if c]
     if not channels or noise is None:
         return "in doubt", "nothing can be said: no part of the image shows its noise"
@@ -147,13 +156,48 @@ def judge_assumption(
 
 
 def advise(
-    pixels: int,
+    shape: Sequence[int],
     correlation: NoiseCorrelation,
     noise: NoiseLevel | None,
     faults: Faults,
     assumption: Assumption,
 ) -> tuple[Advice, str]:
-    """Say what suits an image of so many pixels a channel: a network, a classical way, nothing."""
+    """Say what suits: a network, a classical denoiser, nothing; and what comes before that.
+
+    Parameters
+    ----------
+    shape
+        Of the image: (samples, channels, space).
+    correlation, noise, faults, assumption
+        What was found in it, and said of it.
+    """
+    advice, sentence = _advise_finite(shape, correlation, noise, faults, assumption)
+    if faults.not_finite and advice != "nothing":
+        sentence = (
+            f"first replace the {faults.not_finite:.2%} of the pixels that are NaN or infinite; "
+            f"then {sentence}"
+        )
+    return advice, sentence
+
+
+def _too_small(shape: Sequence[int]) -> bool:
+    return min(shape[-2:]) < MINIMUM_SIZE
+
+
+def _advise_finite(
+    shape: Sequence[int],
+    correlation: NoiseCorrelation,
+    noise: NoiseLevel | None,
+    faults: Faults,
+    assumption: Assumption,
+) -> tuple[Advice, str]:
+    """Say what suits the image once it has neither NaN nor infinite values."""
+    if _too_small(shape):
+        return "nothing", (
+            f"take a larger region: to denoise, at least {MINIMUM_SIZE} x {MINIMUM_SIZE} pixels "
+            "are needed"
+        )
+    pixels = math.prod(shape) // shape[1]
     if noise is None:
         return "nothing", "leave it as it is: there is no noise to be measured"
     snr = min(signal_to_noise(noise, faults, c) for c in range(len(faults.variance)))
