@@ -137,7 +137,7 @@ def test_predicting_with_arguments_that_make_no_sense(
     ("changes", "kind", "mend"),
     [
         ({"footprint": (1, 1, 1)}, api.ConfigError, "leave dimensions out and give"),
-        ({"footprint": (1, 21)}, api.ConfigError, "pieces of 40 x 40 pixels; give a narrower one"),
+        ({"footprint": (1, 21)}, api.ConfigError, "pixels; give a narrower one"),
         ({"device": "cuda:99"}, api.DeviceError, 'device "cuda:99" is not there; here are: '),
         ({"method": "noise2noise"}, api.ConfigError, "give a second image of the scene as target="),
     ],
