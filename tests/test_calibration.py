@@ -351,7 +351,7 @@ def test_missing_package_is_named(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((20, 64)), "20 x 64 pixels; expected at least 32 x 32"),
+        (np.zeros((20, 64)), "20 x 64 pixels; at least 32 x 32"),
         (np.full((40, 40), 3.0), "constant, every value about 3"),
         (np.where(np.eye(40) > 0, np.nan, 1.0), "40 NaN or infinite values"),
     ],

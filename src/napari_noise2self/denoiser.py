@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from .core.axes import Image, Stack
+from .core.axes import Image, Stack, check_size
 from .core.config import Output, Progress, TrainingConfig, last_result, sizes_in_words
 from .core.correlation import noise_correlation, propose_context
 from .core.errors import ConfigError
 from .core.guard import Guard
 from .core.masks import Grid
 from .core.methods import METHODS, Noise2Self
-from .core.model import Model, TrainingRecord, check_footprint, check_size
+from .core.model import Model, TrainingRecord, check_footprint
 from .core.noise import measured_noise, reliance
 from .core.normalization import Normalization
 from .core.patches import check_hole, patch_shape
@@ -93,7 +93,7 @@ class Denoiser(Model):
         config = config or TrainingConfig()
         stack = Stack.of(image, axes)
         stack = replace(stack, planes=config.dimensions_for(stack.axes) == 2)
-        check_size(stack)
+        check_size(stack.spatial)
         started = time.perf_counter()
         for progress in Normalization.fit_iter(stack):
             if progress.result is None:

@@ -366,10 +366,9 @@ def test_a_value_chosen_while_the_curve_is_drawn_stays(
     ("image", "mend"),
     [
         (np.full((64, 64), 7.0), "constant"),
-        (np.eye(20), "at least 32"),
         (np.where(np.eye(64) > 0, np.nan, 1.0), "NaN"),
     ],
-    ids=["constant", "tiny", "NaN"],
+    ids=["constant", "NaN"],
 )
 def test_a_failure_is_told_and_the_dock_goes_on(
     qtbot: Any,
@@ -390,6 +389,14 @@ def test_a_failure_is_told_and_the_dock_goes_on(
     viewer.add_image(noisy, name="good")
     assert "color" not in dock.state_label.styleSheet(), "the error was about another layer"
     calibrated(qtbot, dock)
+
+
+def test_what_cannot_be_calibrated_is_said_before_a_click(
+    viewer: ViewerModel, dock: CalibrateWidget
+) -> None:
+    viewer.add_image(np.eye(20), name="tiny")
+    assert "at least 32 x 32 are needed" in dock.state_label.text()
+    assert not dock.start_button.isEnabled()
 
 
 def test_a_problem_that_is_mended_is_no_longer_shown(

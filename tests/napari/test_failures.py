@@ -263,7 +263,9 @@ def test_an_older_result_on_disk_is_not_shown_as_a_new_one(
         dock.denoise()
     assert any("cells was left out" in message for message in messages)
     assert "cells denoised" not in viewer.layers
-    assert dock.panel.state_label.text() == '"good denoised" is ready.'
+    state = dock.panel.state_label.text()
+    assert state.startswith('"good denoised" is ready. "cells" was left out: ')
+    assert "Replace NaN" in state
 
 
 def test_memory_is_shared_by_the_results_of_several_layers(

@@ -54,6 +54,7 @@ def test_every_field_is_shown_with_a_tooltip(form: ConfigForm) -> None:
         ("time_limit", 0.0, None),
         ("footprint", "1 x 9", (1, 9)),
         ("footprint", "5,5", (5, 5)),
+        ("footprint", "(1, 5, 5)", (1, 5, 5)),
         ("footprint", " ", None),
         ("device", "cpu", "cpu"),
         ("noise_model", False, False),
@@ -72,8 +73,8 @@ def test_an_edit_changes_its_field_alone(
     assert [getattr(edited, n) for n in others] == [getattr(base, n) for n in others]
 
 
-@pytest.mark.parametrize("text", ["wide", "2 x 2", "5"])
+@pytest.mark.parametrize("text", ["wide", "2 x 2", "5", "(5, 5, 5, 5)", "-1 x 5"])
 def test_a_wrong_footprint_is_explained(form: ConfigForm, text: str) -> None:
     widget(form, "footprint").value = text
-    with pytest.raises(ConfigError, match="footprint"):
+    with pytest.raises(ConfigError, match='for example "1 x 9" or "5 x 5"'):
         form.value()

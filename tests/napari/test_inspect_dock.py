@@ -106,6 +106,7 @@ def test_a_result_is_compared_with_its_source(
     assert noise == diagnose(image).noise, "it is the noisy image that is diagnosed"
     assert direct.remarks(), "a blur of 8 pixels takes structure along"
     assert direct.remarks()[0][1:] in dock.verdict_label.text()
+    assert dock.verdict_label.text().startswith('"cells denoised", compared with "cells":')
     assert direct.psnr_sentence[1:] in dock.details_label.text()
 
     assert "choose Strict" not in dock.details_label.text()

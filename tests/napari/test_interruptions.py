@@ -78,12 +78,16 @@ def goes_on(qtbot: Any, dock: DenoiseWidget, tiny: TrainingConfig) -> None:
 def test_stop(
     qtbot: Any, busy: DenoiseWidget, viewer: ViewerModel, at_rest: AtRest, tiny: TrainingConfig
 ) -> None:
-    job, was = job_of(busy), busy.state
-    finished = busy.training_finished if was is State.TRAINING else busy.denoising_finished
+    job, was, panel = job_of(busy), busy.state, busy.panel
+    finished, button = busy.training_finished, panel.train_button
+    if was is State.PREDICTING:
+        assert button.text() == "Stop", "it may have been Train that led here"
+        finished, button = busy.denoising_finished, panel.denoise_button
     with qtbot.waitSignal(finished, timeout=LONG):
-        busy.panel.train_button.click()
-        assert busy.panel.train_button.text() == "Stopping"
-        assert not busy.panel.train_button.isEnabled()
+        assert button.text() == "Stop"
+        button.click()
+        assert button.text() == "Stopping"
+        assert not button.isEnabled()
     assert job.wait(5)
     if was is State.PREDICTING:
         result = viewer.layers["cells denoised"]
@@ -168,6 +172,7 @@ def test_the_source_layer_is_deleted(
         at_rest(busy)
         assert not [layer for layer in viewer.layers if layer.name.endswith("preview")]
         assert busy.state is State.STOPPED
+        assert busy.panel.state_label.text().startswith("The layer was removed. Stopped after")
     else:
         busy.stop()
         at_rest(busy)

@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from napari_noise2self._napari.layer_box import LayerBox
 from napari_noise2self._napari.layers import METADATA_KEY
 from napari_noise2self._napari.ties import Ties
-from napari_noise2self.core.errors import AxesError
+from napari_noise2self.core.errors import AxesError, ImageError
 
 
 @pytest.fixture
@@ -120,6 +120,13 @@ def test_a_region_is_taken_from_a_shapes_layer(
     shapes = viewer.add_shapes([[[8, 8], [8, 47], [47, 47], [47, 8]]])
     box.region_combo.setValue(shapes)
     assert box.region() == (slice(8, 48), slice(8, 48))
+    shapes.add_rectangles([[[100, 100], [100, 120], [120, 120], [120, 100]]])
+    told: list[None] = []
+    box.valueChanged.connect(lambda: told.append(None))
+    shapes.selected_data = {1}
+    assert told, "the shapes that are selected count, and the dock is told"
+    with pytest.raises(ImageError, match="lie beside"):
+        box.region()
     viewer.layers.remove(shapes)
     assert box.region() is None
 

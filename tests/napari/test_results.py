@@ -68,10 +68,13 @@ def test_a_stop_that_comes_with_the_last_frame_misses_nothing(viewer: ViewerMode
 def test_what_an_error_leaves_is_told_beside_it(viewer: ViewerModel, messages: list[str]) -> None:
     found = results(viewer, "cells", "movie")
     found.take(begun(found, done=2))
-    found.take(LeftOut(0))
+    found.take(LeftOut(0, "no space"))
     found.take(begun(found, 1))
     words = found.summary(Ended(stopped=False, error=OSError("disk")))
-    assert words == '"cells denoised" holds planes 1 to 2 of 8; the others are empty.'
+    assert words == (
+        '"cells denoised" holds planes 1 to 2 of 8; the others are empty. '
+        'The rest of "cells" was left out: no space.'
+    )
     assert messages == [words]
     assert "movie denoised" not in viewer.layers
 

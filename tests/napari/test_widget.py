@@ -246,6 +246,8 @@ def test_the_preview_shows_the_view_improves_and_follows(
     assert layer.data.shape == (1, 64, 64)
     np.testing.assert_allclose(layer.translate, (2, 0, 0))
     assert layer.contrast_limits == [50, 150]
+    viewer.layers["cells"].contrast_limits = (60, 140)
+    assert layer.contrast_limits == [60, 140], "the preview is compared with its source"
     first = layer.data.copy()
     qtbot.waitUntil(lambda: not np.array_equal(layer.data, first), timeout=LONG)
     viewer.dims.set_current_step(0, 5)
@@ -312,6 +314,7 @@ def test_all_open_layers_are_denoised(
 ) -> None:
     viewer.add_image(noisy[:48], name="small")
     viewer.add_image(np.stack([noisy, noisy]), name="two channels", axis_labels=("c", "y", "x"))
+    viewer.add_image(noisy > 100, name="mask")
     viewer.add_image(noisy, name="cells")
     dock = make_dock()
     train(qtbot, dock)
@@ -321,6 +324,11 @@ def test_all_open_layers_are_denoised(
     assert {"small denoised", "cells denoised"} <= set(names(viewer))
     assert "two channels denoised" not in names(viewer)
     assert any("two channels was left out" in message for message in messages)
+    state = dock.panel.state_label.text()
+    assert '"two channels" was left out: ' in state
+    assert '"mask" was left out: dtype bool' in state
+    viewer.layers.selection = {viewer.layers["small"]}
+    assert dock.panel.state_label.text().startswith("Ready"), "that was said of another layer"
 
 
 def test_selected_layers_stay_selected_through_training_and_denoising(
@@ -445,7 +453,10 @@ def test_a_model_that_does_not_fit_is_announced(
     viewer.add_image(stack, name="volume", axis_labels=("z", "y", "x"))
     assert "does not fit" not in dock.panel.model_label.text(), "a z-stack is a row of planes"
     viewer.add_image(stack[:2], name="channels", axis_labels=("c", "y", "x"))
-    assert "here are 2" in dock.panel.model_label.text()
+    assert "this one has 2 channels" in dock.panel.model_label.text()
+    assert not dock.panel.denoise_button.isEnabled(), "it could but fail"
+    dock.panel.target_combo.setCurrentIndex(dock.panel.target_combo.findData("all"))
+    assert dock.panel.denoise_button.isEnabled(), "two of the three can be denoised"
 
 
 def test_a_model_of_a_movie_does_single_images_too(
@@ -468,7 +479,7 @@ def test_a_network_of_volumes_wants_a_z(
     viewer.add_image(stack, name="movie", axis_labels=("t", "y", "x"))
     dock = make_dock(replace(tiny, dimensions=3, footprint=None))
     assert not dock.panel.train_button.isEnabled()
-    assert "there is no Z" in dock.panel.state_label.text()
+    assert "no Z; choose automatic as Network in" in dock.panel.state_label.text()
     dock.panel.layer_box.axes_edit.setText("ZYX")
     dock.panel.layer_box.axes_edit.textEdited.emit("ZYX")
     train(qtbot, dock)

@@ -11,13 +11,14 @@ from weakref import ref
 
 from qtpy.QtCore import Signal
 
+from ..core.axes import Image, Stack, check_size
 from ..core.config import FAMILY, Progress
 from ..core.errors import ImageError, Noise2SelfError
 from . import calibration_jobs as jobs
 from . import dialogs, pieces, words
 from .calibration_plot import CalibrationPlot
 from .calibration_preview import CalibrationPreview
-from .dock import Dock, as_here
+from .dock import Dock
 from .jobs import Filled, Filling
 from .layers import Source
 from .outputs import fits_in_memory
@@ -78,7 +79,7 @@ class CalibrateWidget(Dock):
         self.plot.chosen.connect(self.choose)
         self.preview.failed.connect(self._not_previewed)
         self.layer_box.valueChanged.connect(self._layer_changed)
-        self.family_combo.currentIndexChanged.connect(self._choice_changed)
+        self.family_combo.currentIndexChanged.connect(self.choice_changed)
         self.listen()
 
     def _build(self) -> None:
@@ -296,17 +297,22 @@ class CalibrateWidget(Dock):
     def refresh(self) -> None:
         """Derive every control from the state."""
         resting, has_one = not self.busy, self.calibration is not None
-        layer, problem = self.layer_box.layer(), None
+        layer, problem, fits = self.layer_box.layer(), None, False
         if layer is not None and resting:
             try:
-                self.layer_box.source()
+                image = self.layer_box.source().image
+                check_size(Stack.of(image).spatial)
             except Noise2SelfError as error:
                 problem = str(error)
+            else:
+                fits = self._fits(image)
         self.start_button.setText("Start" if resting else "Stopping" if self.stopping else "Stop")
         self.start_button.setEnabled(
             layer is not None and problem is None if resting else not self.stopping
         )
-        self.accept_button.setEnabled(resting and has_one and layer is not None and not problem)
+        self.accept_button.setEnabled(fits)
+        family = f" {FAMILY_LABELS[self.calibration.family]}" if has_one else ""
+        self.accept_button.setText(f"Accept{family}")
         self.save_button.setEnabled(resting and has_one)
         self.load_button.setEnabled(resting)
         self.layer_box.setEnabled(resting)
@@ -315,7 +321,13 @@ class CalibrateWidget(Dock):
         self.chosen_label.setVisible(has_one)
         if has_one:
             self.chosen_label.setText(self._about_chosen(self._origin))
-        self.tell(problem, READY if layer is not None else "Open an image.")
+        self.tell(problem, READY if layer is not None else words.NO_IMAGE)
+
+    def _fits(self, image: Image) -> bool:
+        """Whether Accept could denoise the image; where not, its preview has said why."""
+        with suppress(Noise2SelfError):
+            return self.calibration is not None and bool(self.calibration.see(image))
+        return False
 
     def recolour(self, _: Any = None) -> None:
         """Take on the colours of the viewer's theme."""
@@ -370,7 +382,7 @@ class CalibrateWidget(Dock):
     def _not_previewed(self, error: Exception) -> None:
         """Say why; a layer that was only clicked on is no reason for a notification."""
         if isinstance(error, Noise2SelfError):
-            self.say(as_here(str(error)), error=True)
+            self.say(words.as_here(str(error)), error=True)
         else:
             self.fail(error)
 
@@ -378,6 +390,7 @@ class CalibrateWidget(Dock):
         self.calibration = None
         self.plot.start_again()
         self.preview.end()
+        self.preview.remove()
 
     def _save_clicked(self) -> None:
         name = f"{self._origin.removesuffix('.safetensors')} {self.calibration.family}"
@@ -402,12 +415,7 @@ class CalibrateWidget(Dock):
         if another and box.layer() is not None and self.calibration is not None and not self.busy:
             self._preview_anew()
             self.preview.show(self.calibration)
-        self._choice_changed()
-
-    def _choice_changed(self, _: Any = None) -> None:
-        if self._is_error and not self.busy:
-            self.say("")  # it was about another choice
-        self.refresh()
+        self.choice_changed()
 
     def _layer_removed(self, _: Any = None) -> None:
         layer = self._layer()

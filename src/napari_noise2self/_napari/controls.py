@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ..core.axes import Stack
 from . import words
 from .panel import Panel
 from .plan import Plan
@@ -51,7 +50,9 @@ class Situation:
     denoiser
         The model, or None.
     targets
-        How many layers Denoise would work on.
+        How many layers Denoise can work on.
+    misfit
+        Why the model does not fit the chosen layer; None if it does.
     """
 
     state: State
@@ -60,13 +61,15 @@ class Situation:
     goes_on: bool
     denoiser: Any
     targets: int
+    misfit: str | None
 
 
 def show(panel: Panel, now: Situation) -> None:
     """Derive every control from the situation."""
     resting = now.state.at_rest
     verb = "Continue" if now.goes_on else "Train"
-    panel.train_button.setText(verb if resting else "Stopping" if now.stopping else "Stop")
+    stop = "Stopping" if now.stopping else "Stop"
+    panel.train_button.setText(verb if resting else stop)
     panel.train_button.setEnabled(
         now.plan is not None if resting else now.state.stoppable and not now.stopping
     )
@@ -77,7 +80,11 @@ def show(panel: Panel, now: Situation) -> None:
     if now.denoiser is not None and now.denoiser.method.takes_target:
         panel.output_combo.setEnabled(False)  # what was trained on a pair has no strict output
     has_model = resting and now.denoiser is not None
-    panel.denoise_button.setEnabled(has_model and now.targets > 0)
+    denoising = now.state is State.PREDICTING
+    panel.denoise_button.setText(stop if denoising else "Denoise")
+    panel.denoise_button.setEnabled(
+        not now.stopping if denoising else has_model and now.targets > 0
+    )
     panel.save_button.setEnabled(has_model)
     panel.load_button.setEnabled(resting)
     if now.state is State.TRAINING:
@@ -92,5 +99,4 @@ def _about_model(now: Situation) -> str:
     if now.denoiser is None:
         return "No model yet: train one, or load one."
     text = words.about_model(now.denoiser)
-    misfit = now.plan and words.misfit(now.denoiser, Stack.of(now.plan.source.image))
-    return f"{text} {misfit}" if misfit else text
+    return f"{text} {now.misfit}" if now.misfit else text

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import ReferenceType, ref
 
 from napari.utils.notifications import (
     notification_manager,
@@ -26,21 +27,6 @@ from .ties import Ties
 from .worker import Ended, Job
 
 _log = logging.getLogger(__name__)
-
-MENDS = {
-    **dict.fromkeys(
-        (", for example with api.fill_nan(image)", ", for example with api.fill_nan(target)"),
-        ' with "Layers > Filter > Replace NaN and infinite values"',
-    ),
-    "; convert it, for example image.astype('uint8')": "",
-    "; convert it to a numeric dtype, for example image.astype('float32')": "",
-    "; take a part of it, as image[0]": "; take a part of it that has fewer",
-    "leave dimensions out and give a footprint of two widths,": (
-        "choose automatic as Network in, and two widths as Mask footprint, under Advanced,"
-    ),
-    "device='cpu'": "the CPU as device, under Advanced",
-}
-"""What errors and notices advise in Python, and its counterpart here."""
 
 
 class Dock(QWidget):
@@ -62,6 +48,7 @@ class Dock(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self._message, self._is_error = "", False
+        self._said_of: ReferenceType[Any] | None = None  # the layer that was chosen then
         self._error_colour = "red"
         self._ties = ties = Ties()
         self.destroyed.connect(lambda *_: ties.release())
@@ -90,14 +77,16 @@ class Dock(QWidget):
             self.refresh()
 
     def say(self, message: str, *, error: bool = False) -> None:
-        """Show a sentence in the state line."""
+        """Show a sentence in the state line, until another layer is chosen."""
         self._message, self._is_error = message, error
+        layer = self.layer_box.layer()
+        self._said_of = None if layer is None else ref(layer)
         self._show_state(message, error=error)
 
     def fail(self, error: Exception) -> None:
         """Tell the user, in the dock, as a notification and as a signal."""
         if isinstance(error, Noise2SelfError):
-            message = _sentence(as_here(str(error)))
+            message = _sentence(words.as_here(str(error)))
             show_error(message)
         else:
             message = f"{type(error).__name__}: {error}"
@@ -106,6 +95,13 @@ class Dock(QWidget):
         self.say(message, error=True)
         self.refresh()
         self.failed.emit(message)
+
+    def choice_changed(self, _: Any = None) -> None:
+        """Drop what was said of another layer, or of what did not work, and look again."""
+        said_of = None if self._said_of is None else self._said_of()
+        if not self.busy and (self._is_error or said_of is not self.layer_box.layer()):
+            self.say("")
+        self.refresh()
 
     def turn_away(self, path: str | Path) -> None:
         """Say that a file is not loaded: a job runs, and the state line is the job's."""
@@ -158,7 +154,7 @@ class Dock(QWidget):
     def tell(self, problem: str | None, ready: str) -> None:
         """Show what hinders, else what was said last, else `ready`; an error stays in view."""
         if problem is not None and not self._is_error:
-            self._show_state(problem, error=True)
+            self._show_state(words.as_here(problem), error=True)
         else:
             self._show_state(self._message or ready, error=self._is_error)
 
@@ -174,7 +170,7 @@ class Dock(QWidget):
             self.progressed(progress)
         for event in events:
             if isinstance(event, Progress) and event.notice is not None:
-                show_info(as_here(event.notice))
+                show_info(words.as_here(event.notice))
             self.take(event)
 
     def _ended(self, ended: Ended) -> None:
@@ -220,13 +216,6 @@ class Dock(QWidget):
             elif self.parent() is not None and not self._ties.connected:
                 self.listen()
         return super().event(event)
-
-
-def as_here(message: str) -> str:
-    """Return what the engine says, with the mend that the dock has for it."""
-    for python, here in MENDS.items():
-        message = message.replace(python, here)
-    return message
 
 
 def _sentence(message: str) -> str:

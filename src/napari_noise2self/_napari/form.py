@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -51,13 +52,14 @@ def _hole_text(footprint: tuple[int, ...] | None) -> str:
 def _hole(text: str) -> tuple[int, ...] | None:
     if not text.strip():
         return None
-    try:
-        return tuple(int(part) for part in text.lower().replace(",", "x").split("x"))
-    except ValueError:
-        pass
+    parts = text.strip().strip("()[]").lower().replace(",", "x").split("x")
+    with suppress(ValueError):
+        widths = tuple(int(part) for part in parts)
+        if len(widths) in (2, 3) and all(w > 0 and w % 2 for w in widths):
+            return widths
     raise ConfigError(
-        f'mask footprint "{text}": expected widths such as "1 x 9" or "5 x 5", '
-        "or nothing to take it from the noise"
+        f'Mask footprint "{text}": expected odd widths along Y and X, for example "1 x 9" or '
+        '"5 x 5", along Z as well for a 3-D network, or nothing to take it from the noise'
     )
 
 

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt, Signal
 
 from ..core.config import Progress
 from ..core.errors import ImageError, Noise2SelfError
-from . import dialogs, pieces
+from . import dialogs, pieces, words
 from . import inspection_jobs as jobs
 from .dock import Dock
 from .figure_view import FigureView
@@ -55,7 +55,7 @@ class InspectWidget(Dock):
         self.inspect_button.clicked.connect(self._inspect_clicked)
         self.save_button.clicked.connect(self._save_clicked)
         self.layer_box.valueChanged.connect(self._layer_changed)
-        self.noisy_combo.valueChanged.connect(self._choice_changed)
+        self.noisy_combo.valueChanged.connect(self.choice_changed)
         self.listen()
 
     def _build(self) -> None:
@@ -176,7 +176,7 @@ class InspectWidget(Dock):
         self.save_button.setEnabled(resting)
         self.verdict_label.setVisible(found)
         self.details_label.setVisible(found)
-        self.tell(problem, READY if layer is not None else "Open an image.")
+        self.tell(problem, READY if layer is not None else words.NO_IMAGE)
 
     def connections(self) -> list[tuple[Any, Callable[..., None]]]:
         """Return what of the viewer to listen to, and with what."""
@@ -191,25 +191,21 @@ class InspectWidget(Dock):
         self.found = found
         self.figure_view.set_picture(b"" if found is None else found.picture)
         if found is not None:
-            self.verdict_label.setText("\n".join(_verdict(found)))
+            verdict = "\n".join([f"{self._subject}:", *_verdict(found)])
+            self.verdict_label.setText(words.as_here(verdict))
             self.details_label.setText(_details(found))
         self.refresh()
 
     def _layer_changed(self) -> None:
         layer = self.layer_box.layer()
         self.noisy_combo.setValue(None if layer is None else self._source_of(layer))
-        self._choice_changed()
+        self.choice_changed()
 
     def _source_of(self, layer: Any) -> Any:
         """Return the layer that `layer` was made from, if it says so and it is still there."""
         name = _made_of(layer).get("source")
         found = [x for x in self.viewer.layers if isinstance(x, Image) and x.name == name]
         return next((x for x in found if array_of(x).shape == array_of(layer).shape), None)
-
-    def _choice_changed(self, _: Any = None) -> None:
-        if self._is_error and not self.busy:
-            self.say("")  # it was about another choice
-        self.refresh()
 
     def _inspect_clicked(self) -> None:
         if self.busy:

@@ -50,9 +50,10 @@ class Filled:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """The output of `key` met an error, and the others go on."""
+    """The output of `key` met an error, for this `reason`, and the others go on."""
 
     key: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def denoising(
         except (ImageError, ModelMismatchError) as error:
             if len(images) == 1:
                 raise
-            yield LeftOut(key)
+            yield LeftOut(key, str(error))
             yield Progress(
                 stage="predict",
                 step=position + 1,

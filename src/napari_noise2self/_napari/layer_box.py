@@ -262,4 +262,9 @@ class LayerBox(QWidget):
 
 def _inner_events(image: Any, shapes: Any) -> list[Any]:
     events = [] if image is None else [image.events.data, image.events.scale]
-    return events if shapes is None else [*events, shapes.events.data]
+    if shapes is None:
+        return events
+    if image is not None:
+        events.append(image.events.translate)
+    # A highlight comes with every selection, in each napari; which shapes are selected counts.
+    return [*events, *(getattr(shapes.events, n) for n in ("data", "highlight", "translate"))]

@@ -150,10 +150,15 @@ def understood(layer: Any, axes: str) -> str:
         words = words.replace(f"{data.shape[-1]} channels", "colour")
     elif layer.multiscale:
         words += ", full resolution of the pyramid"
-    scale, unit = float(layer.scale[-1]), layer.units[-1]
-    if str(unit) != "pixel":
-        words += f"; {scale:.3g} {unit:~P} pixels"
+    if str(layer.units[-1]) != "pixel":
+        words += f"; {_pixel_size(layer)} pixels"
     return words
+
+
+def _pixel_size(layer: Any) -> str:
+    """Return the extent of a pixel along Y and X, once where both are the same."""
+    sizes = [f"{float(s):.3g} {u:~P}" for s, u in zip(layer.scale, layer.units, strict=True)][-2:]
+    return sizes[-1] if sizes[0] == sizes[-1] else " x ".join(sizes)
 
 
 def region_of(shapes: Any, layer: Any, axes: str) -> tuple[slice, ...]:

@@ -18,6 +18,10 @@ SETTLE = 60
 """Milliseconds to wait for more mouse and slider events before a window is asked for."""
 
 
+LOOK = ("contrast_limits", "colormap", "gamma")
+"""What of the source's look the preview takes on, so that the two can be compared."""
+
+
 class LivePreview(QObject):
     """Shows the previews of one training at a time.
 
@@ -61,6 +65,8 @@ class LivePreview(QObject):
         self._requests = requests or Requests()
         for emitter in self._emitters():
             emitter.connect(self._moved)
+        for emitter in self._looks():
+            emitter.connect(self._take_look)
         self.set_wanted(wanted)
         return self._requests
 
@@ -76,6 +82,8 @@ class LivePreview(QObject):
         if self._source is not None:
             for emitter in self._emitters():
                 emitter.disconnect(self._moved)
+            for emitter in self._looks():
+                emitter.disconnect(self._take_look)
         self._source = None
         self._timer.stop()
         self._requests.put(None)
@@ -155,6 +163,19 @@ class LivePreview(QObject):
             camera.events.center,
             camera.events.zoom,
         ]
+
+    def _looks(self) -> list[Any]:
+        layer = self._followed()
+        if layer is None or layer.rgb:
+            return []
+        return [getattr(layer.events, name) for name in LOOK]
+
+    def _take_look(self, _: Any = None) -> None:
+        """Show the preview as the source is shown, when that is changed."""
+        source = self._followed()
+        if self._layer is not None and source is not None:
+            for name in LOOK:
+                setattr(self._layer, name, getattr(source, name))
 
     def _moved(self, _: Any = None) -> None:
         self._timer.start()

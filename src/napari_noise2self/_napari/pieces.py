@@ -139,6 +139,15 @@ def form(*rows: tuple[str, QWidget]) -> QFormLayout:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
     for label, widget in rows:
-        layout.addRow(label, widget)
-        layout.labelForField(widget).setMinimumWidth(LABEL_WIDTH)
+        layout.addRow(_Label(label), widget)
     return layout
+
+
+class _Label(QLabel):
+    """The label of a row: as wide as its text, and at least as those of the other forms."""
+
+    def sizeHint(self) -> QSize:
+        return super().sizeHint().expandedTo(QSize(LABEL_WIDTH, 0))
+
+    def minimumSizeHint(self) -> QSize:
+        return self.sizeHint()

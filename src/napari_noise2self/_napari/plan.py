@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from weakref import ReferenceType
 
-from ..core.axes import Image, Stack
+from ..core.axes import Image, Stack, check_size
 from ..core.config import TrainingConfig
 from ..core.errors import ImageError
 from .layers import Source
@@ -34,7 +34,7 @@ class Plan:
     Raises
     ------
     ImageError
-        If the two images differ in shape.
+        If the image, or the region, is too small, or the two images differ in shape.
     ConfigError
         If a 3-D network is asked for and the image has no Z.
     """
@@ -47,7 +47,14 @@ class Plan:
     target: Image | None = None
 
     def __post_init__(self) -> None:
-        self.config.dimensions_for(Stack.of(self.source.image).axes)
+        stack = Stack.of(self.source.image)
+        self.config.dimensions_for(stack.axes)
+        if self.region is None:
+            check_size(stack.spatial)
+        else:
+            along = zip(stack.axes, self.region, strict=True)
+            sizes = {letter: part.stop - part.start for letter, part in along}
+            check_size((sizes["Y"], sizes["X"]), "region")
         if self.target is not None and self.target.data.shape != self.source.image.data.shape:
             raise ImageError(
                 f'the target "{self.target.name}" has the shape {tuple(self.target.data.shape)} '

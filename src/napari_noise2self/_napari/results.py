@@ -12,6 +12,7 @@ from .jobs import Filled, Filling, LeftOut
 from .layers import METADATA_KEY, Source, pixels_for_display, result_name
 from .outputs import in_words, read_back
 from .placing import selection_kept, stand_in
+from .words import as_here
 from .worker import Ended
 
 
@@ -46,11 +47,19 @@ class Results:
         if isinstance(event, Filling):
             self._open[event.key] = event
         elif isinstance(event, LeftOut):
+            told = len(self._told)
             self._end(event.key)
+            rest = "the rest of " if len(self._told) > told else ""
+            self.leave_out(self.sources[event.key].image.name, event.reason, rest)
         else:
             self._open.pop(event.key, None)
             layer = self._add(event.key, event.data)
             self._told.append(f'"{layer.name}" is ready.')
+
+    def leave_out(self, name: str, reason: str, part: str = "") -> None:
+        """Say in the summary that an image, or this part of it, is not denoised."""
+        text = f'{part}"{name}" was left out: {as_here(reason)}.'
+        self._told.append(text[:1].upper() + text[1:])
 
     @property
     def keeps(self) -> str:

@@ -11,13 +11,13 @@ from weakref import ref
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
-from ..core.axes import Image
+from ..core.axes import Image, Stack
 from ..core.config import Progress, TrainingConfig
 from ..core.errors import ImageError, Noise2SelfError
 from . import dialogs, jobs, words
 from .controls import Situation, State, show
 from .dock import Dock
-from .layers import unscaled
+from .layers import Source, unscaled
 from .live import LivePreview
 from .memory import Memory
 from .model_files import key_of
@@ -63,15 +63,15 @@ class DenoiseWidget(Dock):
         self.setAcceptDrops(True)
         panel.train_button.clicked.connect(self._train_clicked)
         panel.restart_button.clicked.connect(self._restart_clicked)
-        panel.denoise_button.clicked.connect(self.denoise)
+        panel.denoise_button.clicked.connect(self._denoise_clicked)
         panel.save_button.clicked.connect(self._save_clicked)
         panel.load_button.clicked.connect(self._load_clicked)
         panel.preview_check.toggled.connect(self.live.set_wanted)
-        panel.layer_box.valueChanged.connect(self._choice_changed)
-        panel.target_combo.currentIndexChanged.connect(self._choice_changed)
-        panel.pair_combo.valueChanged.connect(self._choice_changed)
-        panel.pair_kind_combo.currentIndexChanged.connect(self._choice_changed)
-        self.memory.changed.connect(self._choice_changed)
+        panel.layer_box.valueChanged.connect(self.choice_changed)
+        panel.target_combo.currentIndexChanged.connect(self.choice_changed)
+        panel.pair_combo.valueChanged.connect(self.choice_changed)
+        panel.pair_kind_combo.currentIndexChanged.connect(self.choice_changed)
+        self.memory.changed.connect(self.choice_changed)
         self.listen()
 
     @property
@@ -117,7 +117,10 @@ class DenoiseWidget(Dock):
         )
 
     def denoise(self) -> None:
-        """Apply the model to the layers that are chosen under "Apply to"."""
+        """Apply the model to the layers that are chosen under "Apply to".
+
+        One of several that cannot be denoised is left out, and said to be.
+        """
         self._told = ""
         self._denoise(self._targets(), self.panel.output_combo.currentData())
 
@@ -148,8 +151,10 @@ class DenoiseWidget(Dock):
         denoiser = self.denoiser
         if denoiser.method.takes_target:
             output = "best"  # what was trained on a pair has no strict output
+        sources, left_out = self._sources(layers)
         try:
-            sources = {n: self.panel.layer_box.source_for(x) for n, x in enumerate(layers)}
+            if not sources:
+                raise left_out[0][1]
             folders = self._folders({key: source.image for key, source in sources.items()}, output)
         except Noise2SelfError as error:
             self.fail(error)
@@ -166,11 +171,25 @@ class DenoiseWidget(Dock):
             suffix = output
             sources = {key: unscaled(source) for key, source in sources.items()}
         self._results = Results(self.viewer, sources, record, suffix)
+        for layer, error in left_out:
+            self._results.leave_out(layer.name, str(error))
         images = {key: source.image for key, source in sources.items()}
         self._start(
             State.PREDICTING,
             lambda: jobs.denoising(images, denoiser, output=output, folders=folders),
         )
+
+    def _sources(
+        self, layers: list[Any]
+    ) -> tuple[dict[int, Source], list[tuple[Any, Noise2SelfError]]]:
+        """Return what is to be denoised, by a key, and the layers that cannot be, with the why."""
+        sources, left_out = {}, []
+        for key, layer in enumerate(layers):
+            try:
+                sources[key] = self.panel.layer_box.source_for(layer)
+            except Noise2SelfError as error:
+                left_out.append((layer, error))
+        return sources, left_out
 
     def _folders(self, images: Mapping[int, Image], output: str) -> dict[int, Path] | None:
         """Return where to put results that are too large for memory; None to do nothing.
@@ -255,15 +274,21 @@ class DenoiseWidget(Dock):
             self._state = State.STOPPED if ended.stopped or ended.error else State.READY
             self._tell_training(ended)
             return
+        self.say(f"{self._why_stopped()}Stopped before the first step.")
         self._next = None
-        self.say("Stopped before the first step.")
 
     def _tell_training(self, ended: Ended) -> None:
         assert self._plan is not None
-        self.say(words.trained(self.denoiser, stopped=ended.stopped))
+        how = words.trained(self.denoiser, stopped=ended.stopped)
+        self.say(f"{self._why_stopped()}{how}")
         self.memory.keep_pace(self._plan.config, self.denoiser)
         if self._plan.layer() not in self.viewer.layers:
             self.live.remove()
+
+    def _why_stopped(self) -> str:
+        plan = self._next or self._plan
+        gone = plan is not None and plan.layer() not in self.viewer.layers
+        return "The layer was removed. " if gone else ""
 
     def _denoising_ended(self, ended: Ended) -> None:
         assert self._results is not None
@@ -301,16 +326,23 @@ class DenoiseWidget(Dock):
     def _targets(self) -> list[Any]:
         return self.panel.layer_box.targets(self.panel.target_combo.currentData())
 
-    def _choice_changed(self, _: Any = None) -> None:
-        if self._is_error and self._state.at_rest:
-            self._message, self._is_error = "", False  # it was about another choice
-        self.refresh()
+    def _fits(self, layer: Any) -> bool:
+        """Whether a click on Denoise could denoise this layer."""
+        try:
+            stack = Stack.of(self.panel.layer_box.source_for(layer).image)
+        except Noise2SelfError:
+            return False
+        return self.denoiser is not None and words.misfit(self.denoiser, stack) is None
 
     def refresh(self) -> None:
         """Derive every control from the state."""
-        plan = problem = None
-        if self._state.at_rest:
+        plan = problem = misfit = None
+        box = self.panel.layer_box
+        if self._state.at_rest and box.layer() is not None:
             try:
+                source = box.source()
+                if self.denoiser is not None:
+                    misfit = words.misfit(self.denoiser, Stack.of(source.image))
                 plan = self._make_plan()
             except Noise2SelfError as error:
                 problem = str(error)
@@ -326,14 +358,21 @@ class DenoiseWidget(Dock):
                 plan=plan,
                 goes_on=goes_on,
                 denoiser=self.denoiser,
-                targets=len(self._targets()),
+                targets=sum(map(self._fits, self._targets())),
+                misfit=misfit,
             ),
         )
-        self.tell(problem, words.READY)
+        self.tell(problem, words.READY if box.layer() is not None else words.NO_IMAGE)
 
     def _train_clicked(self) -> None:
         if self._state.at_rest:
             self.train()
+        else:
+            self.stop()
+
+    def _denoise_clicked(self) -> None:
+        if self._state.at_rest:
+            self.denoise()
         else:
             self.stop()
 
@@ -362,7 +401,7 @@ class DenoiseWidget(Dock):
             *super().connections(),
             *self.panel.pair_combo.connections(),
             (layers.events.removed, self._layer_removed),
-            (layers.selection.events.changed, self._choice_changed),
+            (layers.selection.events.changed, self.choice_changed),
         ]
 
     def listen(self) -> None:

@@ -15,12 +15,40 @@ STARTING = "Starting; the first time takes a few seconds."
 
 READY = "Ready. Train learns from the layer above."
 
+NO_IMAGE = "Open an image, or select one in the layer list."
+
 _STAGES = {
     "analyse": "Looking at the image and its noise.",
     "read": "Reading the image.",
     "load": "Loading the model.",
     "save": "Saving the model.",
 }
+
+
+MENDS = {
+    **dict.fromkeys(
+        (", for example with api.fill_nan(image)", ", for example with api.fill_nan(target)"),
+        ' with "Layers > Filter > Replace NaN and infinite values"',
+    ),
+    "that are NaN or infinite; then": (
+        'that are NaN or infinite with "Layers > Filter > Replace NaN and infinite values"; then'
+    ),
+    "; convert it, for example image.astype('uint8')": "",
+    "; convert it to a numeric dtype, for example image.astype('float32')": "",
+    "; take a part of it, as image[0]": "; take a part of it that has fewer",
+    "leave dimensions out and give a footprint of two widths,": (
+        "choose automatic as Network in, and two widths as Mask footprint, under Advanced,"
+    ),
+    "device='cpu'": "the CPU as device, under Advanced",
+}
+"""What errors and notices advise in Python, and its counterpart here."""
+
+
+def as_here(message: str) -> str:
+    """Return what the engine says, with the mend that the dock has for it."""
+    for python, here in MENDS.items():
+        message = message.replace(python, here)
+    return message
 
 
 def running(progress: Progress, keeps: str = "") -> str:
@@ -52,6 +80,8 @@ def trained(denoiser: Any, *, stopped: bool) -> str:
     record = denoiser.record
     how = "Stopped" if stopped else "Trained"
     text = f"{how} after {record.steps} steps, {in_words(record.seconds)}."
+    if not record.best_step:
+        return f"{text} Nothing was learnt yet: the model does no more than smooth."
     if record.best_step < record.steps:
         text += f" The weights of step {record.best_step} are kept: the best."
     if record.validation_loss >= record.baseline_loss:
@@ -73,13 +103,17 @@ def about_model(denoiser: Any) -> str:
     return f"Model for {kind}{channels}, trained {record.steps} steps on {image}."
 
 
+def _channels(many: int) -> str:
+    return "1 channel" if many == 1 else f"{many} channels"
+
+
 def misfit(denoiser: Any, stack: Stack) -> str | None:
     """Say why a model does not fit an image; None if it does."""
     if denoiser.ndim > len(stack.spatial):
         return "It does not fit this layer, whose axes have no Z: it denoises volumes."
     if stack.channels != denoiser.channels:
         return (
-            f"It does not fit this layer: it was trained on {denoiser.channels} channel(s), "
-            f"and here are {stack.channels}."
+            f"It does not fit this layer: it is for images of {_channels(denoiser.channels)}, "
+            f"and this one has {_channels(stack.channels)}."
         )
     return None

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .config import MINIMUM_SIZE
 from .errors import AxesError, ImageError
 
 SAMPLES = "TS"
@@ -158,6 +159,29 @@ def check_axes(shape: tuple[int, ...], axes: str) -> str:
     if "Y" not in text or "X" not in text:
         raise AxesError(f'axes "{axes}" lacks Y or X; every image needs both{suggestion}')
     return text
+
+
+def check_size(spatial: Sequence[int], what: str = "image") -> None:
+    """Refuse what is too small to learn from, or to calibrate on.
+
+    Parameters
+    ----------
+    spatial
+        Extent along the spatial axes, in pixels; the last two are Y and X.
+    what
+        What it is the extent of.
+
+    Raises
+    ------
+    ImageError
+        If it is below `MINIMUM_SIZE` along Y or X.
+    """
+    if min(spatial[-2:]) < MINIMUM_SIZE:
+        raise ImageError(
+            f"the {what} is {spatial[-2]} x {spatial[-1]} pixels; at least {MINIMUM_SIZE} x "
+            f"{MINIMUM_SIZE} are needed; take a larger region, or, if these are not Y and X, "
+            "correct the axes"
+        )
 
 
 def check_channels(shape: tuple[int, ...], axes: str | None, channels: Sequence[str]) -> None:

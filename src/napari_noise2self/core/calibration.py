@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .axes import Stack
+from .axes import Stack, check_size
 from .blocks import sample_windows
 from .calibrated import Calibration, Trial
 from .classical import FAMILIES, Family, donut_gaussian, family_of
-from .config import FAMILY, MINIMUM_SIZE, Progress, check_within, last_result
+from .config import FAMILY, Progress, check_within, last_result
 from .correlation import NoiseCorrelation, noise_correlation
 from .errors import ConfigError, ImageError
 from .invariance import Array, offsets
@@ -156,12 +156,7 @@ def calibrate_iter(
     check_within("seed", seed)
     found = family_of(family)
     stack = Stack.of(image, axes)
-    if min(stack.spatial[-2:]) < MINIMUM_SIZE:
-        raise ImageError(
-            f"the image is {stack.spatial[-2]} x {stack.spatial[-1]} pixels; expected at least "
-            f"{MINIMUM_SIZE} x {MINIMUM_SIZE}, so that its statistics mean something; take a "
-            "larger region, or, if these are not Y and X, correct the axes"
-        )
+    check_size(stack.spatial)
     hole = None if footprint is None else _checked_footprint(tuple(footprint), stack)
     tried = _checked_values(values, found, stack)
     refinements = 0 if values is not None or found.whole else _REFINEMENTS

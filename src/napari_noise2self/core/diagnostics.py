@@ -170,9 +170,7 @@ def diagnose_iter(image: Any, axes: str | None = None, *, seed: int = 0) -> Iter
         if event.result is None:
             yield event
     faults: Faults = event.result
-    assumption, assumption_sentence = judge_assumption(
-        stack.shape, correlation, noise, faults
-    )
+    assumption, assumption_sentence = judge_assumption(stack.shape, correlation, noise, faults)
     advice, advice_sentence = advise(stack.shape, correlation, noise, faults, assumption)
     yield Progress(
         stage="diagnose",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from .axes import SPATIAL, Image, Stack, check_axes
-from .config import MINIMUM_SIZE, TrainingConfig
-from .errors import ConfigError, ImageError, ModelFileError, ModelMismatchError
+from .axes import SPATIAL, Image, Stack, check_axes, check_size
+from .config import TrainingConfig
+from .errors import ConfigError, ModelFileError, ModelMismatchError
 from .guard import Guard
 from .methods import Method, Noise2Self, method_from_dict, method_to_dict
 from .networks import build_network
@@ -205,7 +205,7 @@ class Model:
                 f'{stack.channels} (axes "{stack.axes}", shape {tuple(stack.data.shape)}); pick '
                 "matching channels, correct the axes, or train a model on this image"
             )
-        check_size(stack)
+        check_size(stack.spatial)
         return stack
 
     def to_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -303,16 +303,6 @@ class Model:
         model.network = model.build()
         model.network.load_state_dict(dict(tensors))
         return model
-
-
-def check_size(stack: Stack) -> None:
-    """Refuse a stack too small for a network."""
-    if min(stack.spatial[-2:]) < MINIMUM_SIZE:
-        raise ImageError(
-            f"the image is {stack.spatial[-2]} x {stack.spatial[-1]} pixels; a network needs at "
-            f"least {MINIMUM_SIZE} x {MINIMUM_SIZE}; take a larger region, or, if these are not Y "
-            "and X, correct the axes"
-        )
 
 
 def check_footprint(footprint: tuple[int, ...], axes: str) -> None:
