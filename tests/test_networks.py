@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +28,7 @@ NAMES = sorted(NETWORKS)
 
 
 def _network(name: str, ndim: int = 2, depth: int = 1, channels: int = 1) -> Any:
-    return build_network(name, ndim=ndim, channels=channels, width=4, depth=depth)
+    return build_network(name, 0, ndim=ndim, channels=channels, width=4, depth=depth)
 
 
 @pytest.mark.parametrize(("planes", "edge"), [(1, 96), (2, 96), (3, 96), (5, 33), (16, 12)])
@@ -202,6 +203,24 @@ def test_three_dimensions_pool_the_plane_first() -> None:
     assert UNet(ndim=3, channels=1, width=4, depth=1).divisor == (1, 2, 2)
     assert UNet(ndim=3, channels=1, width=4, depth=3).divisor == (4, 8, 8)
     assert UNet(ndim=2, channels=1, width=4, depth=3).divisor == (8, 8)
+
+
+def test_a_seed_gives_one_network_in_any_thread_and_under_any_default(
+    random_denoiser: Callable[..., api.Denoiser],
+) -> None:
+    denoiser = random_denoiser()
+    first = denoiser.build().state_dict()
+    with ThreadPoolExecutor(4) as pool:
+        for network in pool.map(lambda _: denoiser.build(), range(16)):
+            assert all(torch.equal(v, first[name]) for name, v in network.state_dict().items())
+    torch.set_default_dtype(torch.float64)
+    try:
+        wide = denoiser.build().state_dict()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(wide[name], first[name]) for name in first)
+    with torch.inference_mode():
+        assert not any(p.is_inference() for p in denoiser.build().parameters())
 
 
 def test_a_seed_gives_one_network_and_leaves_the_global_generator_alone(

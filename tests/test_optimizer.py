@@ -81,7 +81,7 @@ def test_adamw_is_torchs() -> None:
 @pytest.mark.parametrize("name", ["unet", "dncnn"])
 @pytest.mark.parametrize(("width", "ndim", "kinds"), [(16, 2, 2), (16, 3, 2), (4, 2, 1)])
 def test_each_parameter_has_one_optimizer(name: str, width: int, ndim: int, kinds: int) -> None:
-    network = build_network(name, ndim=ndim, channels=1, width=width, depth=1)
+    network = build_network(name, 0, ndim=ndim, channels=1, width=width, depth=1)
     optimizer = Optimizer(network)
     assert len(optimizer.parts) == kinds, "a network with no large matrix is AdamW's alone"
     owned = [p for part in optimizer.parts for p in part.parameters]

@@ -15,7 +15,7 @@ from .config import TrainingConfig
 from .errors import ConfigError, ModelFileError, ModelMismatchError
 from .guard import Guard
 from .methods import Method, Noise2Self, method_from_dict, method_to_dict
-from .networks import build_network
+from .networks import build_network, outline
 from .normalization import Normalization
 from .recorruption import Recorruption
 
@@ -161,20 +161,20 @@ class Model:
 
     def build(self) -> nn.Module:
         """Build a network of this architecture, its weights seeded by the configuration."""
-        with torch.random.fork_rng(devices=[]):  # the global seed is the user's
-            torch.default_generator.manual_seed(self.config.seed)  # the CPU's alone
-            network: nn.Module = build_network(
-                self.config.network,
-                ndim=self.ndim,
-                channels=self.channels,
-                width=self.config.width,
-                depth=self.config.depth,
-                inputs=self.channels * (1 + 2 * self.context),
-            )
-        layout = torch.channels_last_3d if self.ndim == 3 else torch.channels_last
-        # Several times faster on CPU and GPU alike; torch's stubs leave this overload out.
-        network.to(memory_format=layout)  # type: ignore[call-overload]
+        network: nn.Module = build_network(
+            self.config.network, self.config.seed, **self._architecture
+        )
         return network
+
+    @property
+    def _architecture(self) -> dict[str, int]:
+        return {
+            "ndim": self.ndim,
+            "channels": self.channels,
+            "width": self.config.width,
+            "depth": self.config.depth,
+            "inputs": self.channels * (1 + 2 * self.context),
+        }
 
     def see(self, image: Any, axes: str | None = None) -> Stack:
         """See `image` as a stack that fits this model.
@@ -281,9 +281,9 @@ class Model:
                 f"the model's header contradicts itself: network {wanted}, the rest says {have}; "
                 "save it again from the original, or train anew"
             )
-        with torch.device("meta"):  # no memory for a network that a header only claims
-            outline = model.build()
-        expected = {k: tuple(v.shape) for k, v in outline.state_dict().items()}
+        # no memory for a network that a header only claims
+        claimed = outline(model.config.network, **model._architecture)
+        expected = {k: tuple(v.shape) for k, v in claimed.state_dict().items()}
         found = {k: tuple(v.shape) for k, v in tensors.items()}
         if expected != found:
             odd = sorted(

@@ -90,7 +90,7 @@ class AdamW:
     def __init__(self, parameters: list[Tensor]) -> None:
         self.parameters = parameters
         self.means, self.squares = _zeros(parameters), _zeros(parameters)
-        self.steps = [torch.zeros(()) for _ in parameters]
+        self.steps = [torch.zeros((), dtype=torch.float32) for _ in parameters]
         if parameters:
             self.to(parameters[0].device)
 

@@ -186,7 +186,8 @@ class Crops:
                 aside = math.prod(b // p for b, p in zip(self.block, patch, strict=True))
                 count = min(count, math.ceil(enough / aside))
         self.data: list[Tensor] = [
-            torch.empty((count, c, *self.block), device=device) for c in channels
+            torch.empty((count, c, *self.block), dtype=torch.float32, device=device)
+            for c in channels
         ]
         self.origins: list[tuple[int, ...]] = [(0,) * len(patch)] * count
         self._loaded = 0

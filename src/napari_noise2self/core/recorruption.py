@@ -71,8 +71,8 @@ class Draws(NamedTuple):
     def drawn(cls, shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Self:
         """Draw them on the host, so that every device splits alike, and lay them on `device`."""
         return cls(
-            laid_on(device, torch.rand(shape, generator=generator)),
-            laid_on(device, torch.randn(shape, generator=generator)),
+            laid_on(device, torch.rand(shape, generator=generator, dtype=torch.float32)),
+            laid_on(device, torch.randn(shape, generator=generator, dtype=torch.float32)),
             laid_on(device, torch.randint(2**COUNTED, shape, generator=generator)),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -94,7 +94,26 @@ def train(
     >>> progress.step
     2
     """
-    config = config or model.config
+    return _with_gradients(_train(model, image, config or model.config, target))
+
+
+def _with_gradients(events: Generator[Progress, None, None]) -> Generator[Progress, None, None]:
+    """Advance a training with gradients, in whatever mode of torch's its caller is."""
+    try:
+        while True:
+            with torch.inference_mode(False), torch.enable_grad():
+                event = next(events, None)
+            if event is None:
+                return
+            yield event
+    finally:
+        with torch.inference_mode(False), torch.enable_grad():
+            events.close()
+
+
+def _train(
+    model: Model, image: Any, config: TrainingConfig, target: Any
+) -> Generator[Progress, None, None]:
     device = resolve_device(config.device)
     stacks = _stacks(model, image, target, config)
     _adopt(model, config)
@@ -200,7 +219,7 @@ class Loop:
             self.state.baseline_loss, self.state.best_loss = baseline, math.inf
             self.state.lowest = None
             yield self._progress(validation_loss=self._look(), notice=self._too_long())
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), dtype=torch.float32, device=self.device)
         pending = 0
         while self.state.step < self.config.steps and not self._finished():
             total += self._step()
@@ -348,7 +367,9 @@ class Loop:
                 return self._gradient_step(places, draws, rate)
 
             self.recorded = Recorded(step, self.device)
-        return self.recorded(places, torch.full((), rate, device=self.device), *draws)
+        return self.recorded(
+            places, torch.full((), rate, dtype=torch.float32, device=self.device), *draws
+        )
 
     def _forget(self) -> None:
         """Give up the recording and its memory."""
