@@ -10,11 +10,13 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .chunks import Chunks
 from .config import MINIMUM_SIZE
 from .errors import AxesError, ImageError
 
@@ -137,6 +139,8 @@ def check_axes(shape: tuple[int, ...], axes: str) -> str:
         With a suggestion, if a letter is unknown or repeated, Y or X is
         missing, or the number of letters is not that of the dimensions.
     """
+    if not isinstance(axes, str):
+        raise AxesError(f'axes={axes!r}: expected one text, for example "{guess_axes(shape)}"')
     text = axes.upper()
     suggestion = _suggestion(shape)
     for letter in text:
@@ -223,12 +227,15 @@ class Stack:
         One sentence that says how the shape was read.
     planes
         Whether Z counts as a sample axis: a z-stack is then a row of planes.
+    chunks
+        What reads `data` where it is lazy, and keeps what it read last.
     """
 
     data: Any
     axes: str
     understood: str = field(compare=False)
     planes: bool = False
+    chunks: Chunks | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -255,21 +262,25 @@ class Stack:
         ImageError
             If the dtype is complex, boolean or not numeric.
         """
+        chunks = None
         if isinstance(image, Image):
             axes = axes if axes is not None else image.axes
             image = image.data
         if isinstance(image, Stack):
             axes = axes if axes is not None else image.axes
-            image = image.data
-        if not (hasattr(image, "shape") and hasattr(image, "dtype")):
-            image = np.asarray(image)
-        dtype = np.dtype(image.dtype)
+            image, chunks = image.data, image.chunks
+        image, dtype = _arrayed(image)
         if dtype.kind not in "iuf":
             mend = {
                 "c": "take its magnitude or its real part, for example abs(image)",
                 "b": "a mask cannot be denoised; convert it, for example image.astype('uint8')",
             }.get(dtype.kind, "convert it to a numeric dtype, for example image.astype('float32')")
             raise ImageError(f"dtype {dtype}: expected integers or real floating point; {mend}")
+        if any(math.isnan(n) for n in image.shape):
+            raise ImageError(
+                f"the shape {tuple(image.shape)} is not known; call compute_chunk_sizes() of the "
+                "dask array first"
+            )
         shape = tuple(int(n) for n in image.shape)
         guessed = axes is None
         axes = guess_axes(shape, rgb=rgb) if axes is None else check_axes(shape, axes)
@@ -279,7 +290,7 @@ class Stack:
         if guessed:
             sentence += f' (axes "{axes}" taken from the shape)'
             _log.info("image understood as %s", sentence)
-        return cls(image, axes, sentence, planes)
+        return cls(image, axes, sentence, planes, chunks or Chunks.of(image))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -392,7 +403,10 @@ class Stack:
                 [own, *(nothing if n is None else self.read(n, window) for n in row)]
             )
         window = window or tuple(slice(0, n) for n in self.spatial)
-        part = np.asarray(self.data[self._index(sample, window)])
+        source = self.data
+        if self.chunks is not None and self.chunks.array is source:
+            source = self.chunks
+        part = np.asarray(source[self._index(sample, window)])
         part = part.transpose(self._order())
         if CHANNEL not in self.axes:
             part = part[np.newaxis]
@@ -413,6 +427,30 @@ class Stack:
             for start in range(0, self.spatial[0], rows):
                 stop = min(start + rows, self.spatial[0])
                 yield sample, (slice(start, stop), *(slice(0, n) for n in self.spatial[1:]))
+
+
+def _arrayed(image: Any) -> tuple[Any, np.dtype[Any]]:
+    """Return `image` as something with a shape and NumPy's dtype, lazy where it is."""
+    if isinstance(image, str | PathLike):
+        raise ImageError(f"{image!r} is no image but a name; give api.read_image({image!r})")
+    if np.ma.is_masked(image):
+        raise ImageError(
+            "the image is a masked array, and what is masked would be taken for pixels; give "
+            "api.fill_nan(image), which replaces it by what lies beside it"
+        )
+    try:
+        if hasattr(image, "shape") and hasattr(image, "dtype"):
+            return image, np.dtype(image.dtype)
+    except TypeError:
+        pass  # a torch tensor has a dtype of its own kind
+    try:
+        image = np.asarray(image)
+    except (TypeError, ValueError) as error:
+        raise ImageError(
+            f"a {type(image).__name__} that is no array ({error}); give an array of numbers, "
+            "with rows of one length"
+        ) from error
+    return image, image.dtype
 
 
 def describe(shape: tuple[int, ...], axes: str, dtype: np.dtype[Any]) -> str:
