@@ -65,6 +65,16 @@ def test_of_noise_alone_next_to_nothing_comes_back() -> None:
     assert error(returned, torch.zeros_like(noisy)) < 0.005
 
 
+@pytest.mark.parametrize("photons", [0.03, 0.1, 0.3, 1.0, 10.0])
+def test_of_few_photons_next_to_nothing_comes_back_either(photons: float) -> None:
+    """Their squares scatter more than those of Gaussian noise of the same variance."""
+    counts = np.random.default_rng(0).poisson(photons, (1, 1, 512, 512))
+    noisy = torch.from_numpy(counts).float()
+    true = torch.full_like(noisy, photons)
+    returned = Guard((1.0,), (0.0,), (1e-3 * photons,)).give_back(noisy, true)
+    assert error(returned, true) < 0.02 * photons
+
+
 def test_noise_shared_by_neighbours_stays_away_as_well() -> None:
     """The mean square of fewer independent values has more chance in it."""
     white = np.random.default_rng(0).normal(size=(512, 512))

@@ -8,9 +8,14 @@ little noise at all. There a part of the residual is added again,
     result + weight * residual,    weight = 1 - (EXCESS * variance / mean square)^2,
 
 and none where the mean square, taken over the neighbourhood, stays below EXCESS times the
-variance. A result that errs by more than the noise does, which makes a mean square of twice the
-variance, so comes no farther from the truth than the image was. It is a Wiener filter of the
-residual, with local statistics; the power is sharper than Wiener's, since most places need none.
+variance. Where photons are few, squares scatter more (the variance of the square of a count's
+deviation is 2 + 1 / count, in squares of the count), and the threshold is higher by as much.
+
+A result that errs over a neighbourhood by more than the noise does, which makes a mean square of
+twice the variance, so comes no farther from the truth than the image was. A single pixel that was
+lost does not: it is one among the eighty of its window. Nor is there help against structure that
+was itself taken for noise. It is a Wiener filter of the residual, with local statistics; the power
+is sharper than Wiener's, since most places need none.
 
 References
 ----------
@@ -32,7 +37,7 @@ from .noise import NoiseLevel
 from .normalization import Normalization
 
 EXCESS = 1.25
-"""Mean square of the residual over the noise's variance from which on some of it is given back:
+"""Mean square of the residual over the variance of Gaussian noise from which on some is given back:
 the estimate of the variance is up to 8% low, and the mean over a neighbourhood has its chance."""
 
 WINDOW = 9
@@ -126,19 +131,25 @@ class Guard:
         True
         """
         residual = noisy - result
-        excess = residual**2 / self._variance(result)
+        gain, variance = self._column(self.gain, result), self._variance(result)
+        excess = residual**2 / variance
         for _ in range(2):  # so that nearer pixels count more
             excess = local_mean(excess, self.window)
-        excess = excess / EXCESS
+        # By what factor squares of counted photons scatter more than those of Gaussian noise.
+        scatter = (1 + gain**2 / (2 * variance)).sqrt()
+        excess = excess / (1 + (EXCESS - 1) * scatter)
         weight = 1 - excess.clamp_min(1.0) ** -2
         return result + weight * residual
 
     def _variance(self, signal: Tensor) -> Tensor:
         gain, intercept, least = (
-            signal.new_tensor(values).view(-1, *(1,) * (signal.ndim - 2))
-            for values in (self.gain, self.intercept, self.least)
+            self._column(values, signal) for values in (self.gain, self.intercept, self.least)
         )
         return (gain * signal + intercept).maximum(least)
+
+    @staticmethod
+    def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
+        return like.new_tensor(values).view(-1, *(1,) * (like.ndim - 2))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what :meth:`from_dict` needs, in JSON's types."""
