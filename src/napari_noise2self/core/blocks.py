@@ -71,6 +71,19 @@ def blocks(
         yield Block(core, grown, inner)
 
 
+def spread(extent: int, edge: int) -> list[int]:
+    """Return where windows begin that cover `extent`, flush with both borders.
+
+    They are spread evenly, at the price of a little overlap.
+
+    Examples
+    --------
+    >>> spread(200, 96)
+    [0, 52, 104]
+    """
+    return [round(start) for start in np.linspace(0, extent - edge, math.ceil(extent / edge))]
+
+
 def sample_windows(
     stack: Stack, pixels: int, rng: np.random.Generator
 ) -> list[NDArray[np.float32]]:
@@ -87,11 +100,7 @@ def sample_windows(
         If there are NaN or infinite values.
     """
     edges = [min(n, e) for n, e in zip(stack.spatial, _WINDOW[len(stack.spatial)], strict=True)]
-    starts = [
-        # Evenly spread and flush with both borders, at the price of a little overlap.
-        [round(s) for s in np.linspace(0, n - edge, math.ceil(n / edge))]
-        for n, edge in zip(stack.spatial, edges, strict=True)
-    ]
+    starts = [spread(n, edge) for n, edge in zip(stack.spatial, edges, strict=True)]
     per_sample = math.prod(map(len, starts))
     total = stack.samples * per_sample
     count = max(1, pixels // (math.prod(edges) * stack.channels))

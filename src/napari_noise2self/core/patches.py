@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .axes import Stack, neighbour_steps
 from .batch import Batch
-from .blocks import finite_window
+from .blocks import finite_window, spread
 from .config import MINIMUM_SIZE, TrainingConfig
 from .devices import laid_on
 from .errors import ConfigError
@@ -375,8 +375,12 @@ class Crops:
 def validation_windows(
     stack: Stack, patch: tuple[int, ...], grid: Grid, seed: int
 ) -> list[tuple[int, tuple[int, ...]]]:
-    """Return (sample, origin) of distinct windows that hold about `HELD_OUT` held-out pixels."""
-    counts = [n // p for n, p in zip(stack.spatial, patch, strict=True)]
+    """Return (sample, origin) of distinct windows that hold about `HELD_OUT` held-out pixels.
+
+    From border to border, so that they overlap a little where the image is no multiple of them.
+    """
+    starts = [spread(n, p) for n, p in zip(stack.spatial, patch, strict=True)]
+    counts = [len(along) for along in starts]
     total = stack.samples * math.prod(counts)
     wanted = math.ceil(HELD_OUT * len(grid) / math.prod(patch))
     rng = np.random.default_rng(seed)
@@ -385,5 +389,5 @@ def validation_windows(
     windows = []
     for index in sorted(int(i) for i in picked):
         sample, *place = (int(i) for i in np.unravel_index(index, (stack.samples, *counts)))
-        windows.append((sample, tuple(i * p for i, p in zip(place, patch, strict=True))))
+        windows.append((sample, tuple(s[i] for s, i in zip(starts, place, strict=True))))
     return windows
