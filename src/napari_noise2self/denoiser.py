@@ -25,6 +25,7 @@ from .core.normalization import Normalization
 from .core.patches import check_hole, patch_shape
 from .core.prediction import predict_iter
 from .core.recorruption import Recorruption
+from .core.verdict import TEXTURE, shared_by_neighbours
 from .io.models import read_model, write_model
 
 
@@ -129,6 +130,9 @@ class Denoiser(Model):
             constant = [c for c, std in enumerate(normalization.std) if std == 0]
             level = measured_noise(stack, correlation, seed=config.seed, constant=constant)
             guard = Guard.from_noise(level, normalization, shared=max(footprint) > 1)
+            mean, std = normalization.mean, normalization.std
+            if config.footprint is None and shared_by_neighbours(footprint, level, mean, std):
+                noise += f"; {TEXTURE}; if it is texture, give footprint={(1,) * len(footprint)}"
             if max(footprint) == 1:
                 relied_on, said = reliance(stack, level, seed=config.seed, constant=constant)
                 noise += f"; {said}"

@@ -33,6 +33,8 @@ MENDS = {
     "that are NaN or infinite; then": (
         'that are NaN or infinite with "Layers > Filter > Replace NaN and infinite values"; then'
     ),
+    "give footprint=(1, 1)": 'write "1 x 1" as Mask footprint, under Advanced',
+    "give footprint=(1, 1, 1)": 'write "1 x 1 x 1" as Mask footprint, under Advanced',
     "; convert it, for example image.astype('uint8')": "",
     "; convert it to a numeric dtype, for example image.astype('float32')": "",
     "; take a part of it, as image[0]": "; take a part of it that has fewer",

@@ -27,8 +27,10 @@ OPTIONS = {
     "api.fill_nan(image)": "--fill-nan",
     "api.fill_nan(target)": "--fill-nan",
     "device='cpu'": "--device cpu",
+    "footprint=(1, 1)": "--footprint 1x1",
+    "footprint=(1, 1, 1)": "--footprint 1x1x1",
 }
-"""What error messages advise in Python, and its counterpart here."""
+"""What errors and notices advise in Python, and its counterpart here."""
 
 P = ParamSpec("P")
 
@@ -78,7 +80,11 @@ def in_options(error: Noise2SelfError | MemoryError) -> str:
     """Return the message of an error in terms of this program's options."""
     if isinstance(error, MemoryError):
         return f"out of memory ({error}); close programs, or take a part of the image"
-    text = str(error)
+    return as_options(str(error))
+
+
+def as_options(text: str) -> str:
+    """Return what the engine says, with this program's options for what it advises in Python."""
     for python, option in OPTIONS.items():
         text = text.replace(python, option)
     return text

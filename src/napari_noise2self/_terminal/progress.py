@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.config import Progress
+from .exits import as_options
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -71,6 +72,7 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """Show a notice, and keep it for ``--json``; once if it is repeated."""
+        text = as_options(text)
         if text not in self.notices:
             self.notices.append(text)
             self.say(f"note: {text}")

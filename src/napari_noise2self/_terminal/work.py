@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ..core.config import Output, Progress, TrainingConfig, sizes_in_words
 from ..core.errors import ConfigError, ImageFileError, ModelFileError, Noise2SelfError
-from .exits import Interrupted, complain
+from .exits import Interrupted, as_options, complain
 from .progress import Terminal, in_words
 
 if TYPE_CHECKING:
@@ -66,8 +66,9 @@ def trained(
     if analysed.interrupted:
         raise KeyboardInterrupt
     denoiser: Denoiser = analysed.result
-    if denoiser.record.noise not in screen.notices:
-        screen.say(denoiser.record.noise)
+    noise = as_options(denoiser.record.noise)
+    if noise not in screen.notices:
+        screen.say(noise)
     if screen.follow(api.train(denoiser, picture, config, target=target)).interrupted:
         _keep(denoiser, kept)
     return denoiser

@@ -39,6 +39,9 @@ CENTRE = 1024
 LOST = 1.2
 """Smoothness of the residual at structures, over that in flat places: structure was lost."""
 
+HARDLY = 0.25
+"""Variance of the residual over that of the noise: most of the noise is still there."""
+
 LEAKS = 0.05
 """Share of another channel's fine structure found in the residual, worth a word."""
 
@@ -92,6 +95,11 @@ class Inspection:
             elif c.removed is not None and c.removed > 1 + 1.5 * UNSURE:
                 remarks.append(
                     f"structure went with the noise{where}: the residual has {c.removed:.2f} "
+                    "times the variance of the noise"
+                )
+            elif c.removed is not None and c.removed < HARDLY:
+                remarks.append(
+                    f"hardly anything was taken away{where}: the residual has {c.removed:.2f} "
                     "times the variance of the noise"
                 )
             worst = c.worst_bias

@@ -32,8 +32,17 @@ HOT = 1e-5
 HOT_VARIANCE = 0.02
 """Share of the variance made by hot pixels that is worth a word, however few they are."""
 
+LOWEST = -20.0
+"""Signal over noise, in decibels, below which it cannot be told from none."""
+
 CLEAN = 30.0
 """Signal over noise, in decibels, from which on denoising changes little."""
+
+TEXTURE = (
+    "at least half of what varies in the image is shared by neighbouring pixels: it may be noise, "
+    "or a fine texture of the specimen, which would be taken away, and one image cannot tell"
+)
+"""What a hole that was measured may come from as well."""
 
 FEW = 16_384
 """Pixels below which a network has too little to learn from (a rule of thumb: 128 x 128)."""
@@ -45,8 +54,28 @@ def signal_to_noise(noise: NoiseLevel, faults: Faults, channel: int) -> float:
     low, high = faults.lowest[channel], faults.highest[channel]
     centres = low + (np.arange(len(counts)) + 0.5) / len(counts) * ((high - low) or 1.0)
     variance = float(np.average(noise.variance(centres, channel), weights=counts))
-    signal = max(faults.variance[channel] - variance, 1e-3 * variance)
+    signal = max(faults.variance[channel] - variance, 10 ** (LOWEST / 10) * variance)
     return 10 * math.log10(signal / variance)
+
+
+def shared_by_neighbours(
+    footprint: Sequence[int], noise: NoiseLevel | None, mean: Sequence[float], std: Sequence[float]
+) -> bool:
+    """Whether what neighbouring pixels share is as strong as all else there is.
+
+    Parameters
+    ----------
+    footprint
+        Of the hole that hides it.
+    noise
+        What was taken for the noise.
+    mean, std
+        Of each channel of the image.
+    """
+    if noise is None or max(footprint) == 1:
+        return False
+    channels = enumerate(zip(mean, std, strict=True))
+    return any(2 * float(noise.variance(m, c)) >= s**2 > 0 for c, (m, s) in channels)
 
 
 def _shared_by_frames(correlation: NoiseCorrelation) -> float:
@@ -126,7 +155,7 @@ def judge_assumption(
             "the assumption of Noise2Self fails: whole lines share an offset, which the network "
             "takes for structure; subtract the offset of each line first"
         )
-    footprint = correlation.footprint
+    footprint, many = correlation.footprint, len(faults.variance)
     remaining = max(leak(c, footprint) for c in channels)
     if max(footprint) >= WIDEST and remaining > 0.1:
         return "fails", (
@@ -134,6 +163,15 @@ def judge_assumption(
             f"a hole can hide; {remaining:.0%} of it would be left in the result"
         )
     doubts = []
+    if max(footprint) > 1 and any(signal_to_noise(noise, faults, c) <= 0 for c in range(many)):
+        doubts.append(TEXTURE)
+    if max(footprint) >= WIDEST:
+        doubts.append("neighbouring pixels share their noise as far as a hole can hide it")
+    if max(faults.hot_variance) > HOT_VARIANCE:
+        doubts.append(
+            f"hot pixels make {max(faults.hot_variance):.0%} of the variance, and stay in the "
+            "best output"
+        )
     cut = max(a + b for a, b in zip(faults.saturated, faults.clipped, strict=True))
     if cut > CLIPPED:
         doubts.append(
@@ -217,7 +255,8 @@ def _advise_finite(
             "are few for a network to learn from"
         )
     how = f", hiding {' x '.join(map(str, correlation.footprint))} pixels"
+    ratio = f"of {snr:.0f} dB" if snr > LOWEST else f"below {LOWEST:.0f} dB"
     return "network", (
         f"a network suits{how if max(correlation.footprint) > 1 else ''}: there are "
-        f"{pixels:,} pixels to learn from, at a signal-to-noise ratio of {snr:.0f} dB"
+        f"{pixels:,} pixels to learn from, at a signal-to-noise ratio {ratio}"
     )
