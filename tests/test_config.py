@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from napari_noise2self.core.config import CHOICES, LIMITS, PRESETS, Progress, TrainingConfig
@@ -68,6 +70,7 @@ def test_whole_numbers_are_checked_against_their_limits(name: str) -> None:
         ({"footprint": (1, 1, 1, 1)}, "expected one odd width for each spatial axis"),
         ({"footprint": (1, -1)}, "expected one odd width for each spatial axis"),
         ({"footprint": (1.0, 1.0)}, "expected one odd width for each spatial axis"),
+        ({"context": True}, "context=True: expected a whole number"),
         ({"footprint": 5}, "expected one odd width for each spatial axis"),
         ({"precision": "float16"}, "precision='float16': expected one of auto, float32, bfloat16"),
         ({"network": "resnet"}, "network='resnet': expected one of unet, dncnn"),
@@ -90,3 +93,19 @@ def test_a_misspelled_field_fails() -> None:
 def test_parameters_and_events_are_frozen(value: Any) -> None:
     with pytest.raises(FrozenInstanceError):
         setattr(value, fields(value)[0].name, 1)
+
+
+def test_numpy_scalars_are_numbers() -> None:
+    given = TrainingConfig(
+        seed=np.int64(3),
+        steps=np.uint16(7),
+        learning_rate=np.float32(0.5),
+        footprint=np.array([1, 3]),
+        dimensions=np.int64(2),
+        context=np.int8(1),
+    )
+    plain = TrainingConfig(
+        seed=3, steps=7, learning_rate=0.5, footprint=(1, 3), dimensions=2, context=1
+    )
+    assert given == plain
+    assert json.dumps(asdict(given)) == json.dumps(asdict(plain))

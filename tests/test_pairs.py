@@ -94,6 +94,7 @@ def test_image_and_target_change_places_where_the_method_allows_it(swaps):
         (lambda first, second: first, "the noisy image itself"),
         (lambda first, second: np.roll(second, 3, axis=0), "shifted by 3.0 pixels in y"),
         (lambda first, second: second[:48], "same shape"),
+        (lambda first, second: np.full_like(second, 7), "the target is constant"),
     ],
 )
 def test_a_pair_that_is_none_is_refused_by_name(scene, spoil, words):

@@ -39,6 +39,15 @@ def test_a_plane_without_a_finite_pixel_becomes_zero() -> None:
     assert (filled[1] == 1).all()
 
 
+def test_what_is_masked_is_missing() -> None:
+    counts = np.arange(16).reshape(4, 4)
+    masked = np.ma.masked_equal(counts, 5)
+    filled = api.fill_nan(masked)
+    assert not np.ma.isMaskedArray(filled)
+    assert filled[1, 1] in (1, 4, 6, 9), "a neighbour's value"
+    assert (filled == counts).sum() == 15
+
+
 def test_integers_come_back_as_they_are() -> None:
     image = np.arange(16, dtype=np.uint16).reshape(4, 4)
     assert np.array_equal(api.fill_nan(image), image)

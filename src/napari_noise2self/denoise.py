@@ -17,6 +17,9 @@ from .core.pairs import check_pair, check_target
 from .core.training import train
 from .denoiser import Denoiser
 
+DIVERGED = 2.0
+"""Times the held-out loss of the beginning from which on a training went wrong."""
+
 
 def denoise(
     image: Any,
@@ -148,12 +151,32 @@ def denoise_iter(
         yield replace(event, result=None)
     assert denoiser is not None
     for event in train(denoiser, stack, config, target=target):
-        if denoiser.training is None and not denoiser.record.best_step:
-            raise ConfigError(  # the weights that are kept would but smooth
-                f"learning_rate={config.learning_rate:g}: the loss became infinite by step "
-                f"{event.step}, before anything was learnt; give a lower one, for example "
-                f"config=TrainingConfig(learning_rate={config.learning_rate / 10:g}), and see "
-                "whether some pixels are far off all others"
-            )
+        if denoiser.training is None:
+            _check_learnt(denoiser, config)
         yield event
+    _check_learnt(denoiser, config)
     yield from denoiser.predict_iter(stack, output=output)
+
+
+def _check_learnt(denoiser: Denoiser, config: TrainingConfig) -> None:
+    """Refuse to go on where the weights that are kept would but smooth.
+
+    Raises
+    ------
+    ConfigError
+        With what to change.
+    """
+    record = denoiser.record
+    if not denoiser.trained:
+        raise ConfigError(
+            f"time_limit={config.time_limit}: the time was over before the first step; give more"
+        )
+    how = "became infinite" if denoiser.training is None else "rose"
+    (_, at_start), (_, at_end) = record.curve[0], record.curve[-1]
+    if not record.best_step and (how != "rose" or at_end > DIVERGED * at_start):
+        raise ConfigError(
+            f"learning_rate={config.learning_rate:g}: the loss {how} by step {record.steps}, "
+            "before anything was learnt; give a lower one, for example "
+            f"config=TrainingConfig(learning_rate={config.learning_rate / 10:g}), and see "
+            "whether some pixels are far off all others"
+        )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .axes import Stack
+from .axes import Image, Stack
 from .blocks import blocks, finite
 from .classical import FAMILIES, Family, family_of
 from .config import Output, Progress, check_output, last_result, sizes_in_words
@@ -158,7 +158,9 @@ class Calibration:
         ImageError
             If it is so small that nothing is left to see around a hole.
         """
-        if axes is None and len(getattr(image, "shape", ())) == len(self.axes):
+        axes = axes or (image.axes if isinstance(image, Image | Stack) else None)
+        data = image.data if isinstance(image, Image) else image
+        if axes is None and np.ndim(data) == len(self.axes):
             axes = self.axes
         stack = Stack.of(image, axes)
         if len(stack.spatial) != len(self.footprint) or stack.channels != len(self.scale):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -157,17 +157,18 @@ def calibrate_iter(
     found = family_of(family)
     stack = Stack.of(image, axes)
     check_size(stack.spatial)
-    hole = None if footprint is None else _checked_footprint(tuple(footprint), stack)
+    hole = None if footprint is None else _checked_footprint(footprint, stack)
     tried = _checked_values(values, found, stack)
     refinements = 0 if values is not None or found.whole else _REFINEMENTS
     return _events(family, stack, hole, tried, refinements, seed)
 
 
-def _checked_footprint(footprint: tuple[int, ...], stack: Stack) -> tuple[int, ...]:
+def _checked_footprint(widths: Sequence[int], stack: Stack) -> tuple[int, ...]:
     ndim = len(stack.spatial)
+    footprint = tuple(int(w) for w in widths) if isinstance(widths, Iterable) else ()
     if len(footprint) != ndim or any(w < 1 or w % 2 == 0 for w in footprint):
         raise ConfigError(
-            f"footprint={footprint}: expected one odd width for each of the axes "
+            f"footprint={widths!r}: expected one odd width for each of the axes "
             f"{stack.spatial_axes}, for example {(1,) * (ndim - 2) + (5, 5)}"
         )
     widest = min(stack.spatial[-2:]) // 4
@@ -184,16 +185,15 @@ def _checked_values(
 ) -> tuple[float, ...]:
     if values is None:
         return family.values[len(stack.spatial)]
-    tried = tuple(sorted(set(values)))
+    try:
+        tried = tuple(sorted({float(v) for v in values}))
+    except (TypeError, ValueError):
+        tried = ()
     if not tried or not all(math.isfinite(v) and v > 0 for v in tried):
-        raise ConfigError(
-            f"values={list(values)}: expected numbers above 0 for the {family.parameter}"
-        )
+        raise ConfigError(f"values={values!r}: expected numbers above 0 for the {family.parameter}")
     if family.whole and any(v != int(v) for v in tried):
-        raise ConfigError(
-            f"values={list(values)}: the {family.parameter} is a whole number of pixels"
-        )
-    return tried
+        raise ConfigError(f"values={values!r}: the {family.parameter} is a whole number of pixels")
+    return tuple(map(int, tried)) if family.whole else tried
 
 
 def _events(
@@ -266,7 +266,13 @@ def _trials(
             step += 1
             trial = None
             if step % len(passes) == 0:
-                trial = Trial({family.parameter: value}, tuple((total / len(passes)).tolist()))
+                losses = tuple((total / len(passes)).tolist())
+                if not all(map(math.isfinite, losses)):
+                    raise ConfigError(
+                        f"with a {family.parameter} of {value:g} {start.family} returns no "
+                        "numbers; leave this value out"
+                    )
+                trial = Trial({family.parameter: value}, losses)
                 trials[value] = trial
                 if not queue and refinements:
                     refinements -= 1

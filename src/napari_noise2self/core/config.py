@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from numbers import Integral, Real
+from typing import Any, Literal, get_args
 
 from .errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 Output = Literal["best", "j-invariant"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -144,7 +143,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for name in LIMITS:
-            check_within(name, getattr(self, name))
+            self._set(name, check_within(name, getattr(self, name)))
         if not (_is_number(self.learning_rate) and 0 < self.learning_rate <= 1):
             raise ConfigError(
                 f"learning_rate={self.learning_rate!r}: expected a number above 0 and up to 1, "
@@ -156,15 +155,8 @@ class TrainingConfig:
             raise ConfigError(
                 f"time_limit={self.time_limit!r}: expected seconds above 0, or None for no limit"
             )
-        if self.footprint is not None and (
-            not isinstance(self.footprint, tuple)
-            or len(self.footprint) not in (2, 3)
-            or any(not isinstance(w, int) or w < 1 or w % 2 == 0 for w in self.footprint)
-        ):
-            raise ConfigError(
-                f"footprint={self.footprint!r}: expected one odd width for each spatial axis, "
-                "for example (1, 1) or (5, 5) in 2-D, (1, 5, 5) in 3-D"
-            )
+        if self.footprint is not None:
+            self._set("footprint", _checked_footprint(self.footprint))
         if self.dimensions not in (None, 2, 3):
             raise ConfigError(f"dimensions={self.dimensions!r}: expected 2, 3 or None")
         if self.footprint and self.dimensions not in (None, len(self.footprint)):
@@ -173,9 +165,7 @@ class TrainingConfig:
                 "width for each dimension of the network"
             )
         if self.context is not None and (
-            isinstance(self.context, bool)
-            or not isinstance(self.context, int)
-            or not 0 <= self.context <= MOST_CONTEXT
+            not _is_whole(self.context) or not 0 <= self.context <= MOST_CONTEXT
         ):
             raise ConfigError(
                 f"context={self.context!r}: expected a whole number from 0 to {MOST_CONTEXT}, or "
@@ -193,6 +183,16 @@ class TrainingConfig:
                 raise ConfigError(
                     f"{name}={getattr(self, name)!r}: expected one of {', '.join(choices)}"
                 )
+        for name in ("dimensions", "context"):
+            if getattr(self, name) is not None:
+                self._set(name, int(getattr(self, name)))
+        for name in ("learning_rate", "time_limit"):
+            if getattr(self, name) is not None:
+                self._set(name, float(getattr(self, name)))
+
+    def _set(self, name: str, value: object) -> None:
+        """Keep a checked value, a NumPy scalar as the Python number that it is."""
+        object.__setattr__(self, name, value)
 
     @classmethod
     def preset(cls, name: str) -> TrainingConfig:
@@ -243,7 +243,21 @@ class TrainingConfig:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _checked_footprint(widths: Any) -> tuple[int, ...]:
+    sizes = tuple(widths) if isinstance(widths, Iterable) else ()
+    if len(sizes) not in (2, 3) or any(not _is_whole(w) or w < 1 or w % 2 == 0 for w in sizes):
+        raise ConfigError(
+            f"footprint={widths!r}: expected one odd width for each spatial axis, "
+            "for example (1, 1) or (5, 5) in 2-D, (1, 5, 5) in 3-D"
+        )
+    return tuple(map(int, sizes))
 
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -324,8 +338,8 @@ class Progress:
     result: Any = None
 
 
-def check_within(name: str, value: Any) -> None:
-    """Refuse what is no whole number within the `LIMITS` of that name.
+def check_within(name: str, value: Any) -> int:
+    """Return `value`; refuse what is no whole number within the `LIMITS` of that name.
 
     Raises
     ------
@@ -333,8 +347,9 @@ def check_within(name: str, value: Any) -> None:
         With the limits.
     """
     low, high = LIMITS[name]
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+    if not _is_whole(value) or not low <= value <= high:
         raise ConfigError(f"{name}={value!r}: expected a whole number from {low} to {high}")
+    return int(value)
 
 
 def check_output(output: str) -> None:

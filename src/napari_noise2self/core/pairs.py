@@ -67,7 +67,12 @@ def check_pair(noisy: Stack, target: Stack) -> None:
             "the target is the noisy image itself: a network would learn to copy it; give a second "
             'acquisition, or train without a target (method="noise2self")'
         )
-    if not (first.std() > 0 and second.std() > 0):
+    if first.std() > 0 and not second.std() > 0:
+        raise ImageError(
+            "the target is constant where the image is not: nothing can be learnt from it; is it "
+            "the right layer or file?"
+        )
+    if not first.std() > 0:
         return  # an empty plane tells nothing about a shift
     shift, _, _ = phase_cross_correlation(first, second, upsample_factor=4, normalization=None)
     rounded = tuple(round(float(s)) for s in shift)

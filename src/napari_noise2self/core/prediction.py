@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,9 @@ def predict_iter(
         If the device runs out of memory with the smallest tile.
     """
     model.method.check(output)
-    if passes is not None and (passes < 1 or output != "best"):
+    if passes is not None and not (
+        isinstance(passes, Integral) and passes >= 1 and output == "best"
+    ):
         raise ConfigError(
             f'passes={passes!r} with output="{output}": expected 1 or more, and output="best"; '
             "the strict output needs every pass"
@@ -116,7 +119,7 @@ def predict_iter(
     started = time.perf_counter()
     cut = work.tiling.cut(tile or work.tile_size())
     extent = cut[0].extent
-    chosen = range(stack.samples) if samples is None else samples
+    chosen = range(stack.samples) if samples is None else _checked_samples(samples, stack)
     pending = [(sample, t) for sample in chosen for t in cut]
     notice = _unlike(model, stack)
     done, steps = 0, len(pending) * len(work.passes)
@@ -184,6 +187,17 @@ def _mend(device: torch.device) -> str:
     """Say what helps where the memory of `device` does not suffice."""
     elsewhere = "" if device.type == "cpu" else ", or use device='cpu'"
     return f"close other programs that use it{elsewhere}"
+
+
+def _checked_samples(samples: Any, stack: Stack) -> list[int]:
+    chosen = list(samples)
+    whole = all(isinstance(n, Integral) and not isinstance(n, bool) for n in chosen)
+    if not whole or any(not 0 <= n < stack.samples for n in chosen):
+        raise ConfigError(
+            f"samples={samples!r}: expected whole numbers from 0 to {stack.samples - 1}, as many "
+            "as there are to denoise"
+        )
+    return [int(n) for n in chosen]
 
 
 class _Work:

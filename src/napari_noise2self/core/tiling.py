@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
 
 from .errors import ConfigError
 
@@ -81,12 +83,14 @@ class Tiling:
         >>> [t.window[0] for t in tiling.cut((64, 32))]
         [slice(0, 64, None), slice(64, 100, None)]
         """
-        if len(size) != len(self.shape) or min(size) < 1:
+        sizes = tuple(size) if isinstance(size, Iterable) else ()
+        whole = all(isinstance(n, Integral) and n > 0 for n in sizes)
+        if len(sizes) != len(self.shape) or not whole:
             raise ConfigError(
-                f"tile={tuple(size)}: expected {len(self.shape)} sizes above 0, one for each "
+                f"tile={size}: expected {len(self.shape)} sizes above 0, one for each "
                 "spatial axis; or None, to take them from the memory that is free"
             )
-        steps = [math.ceil(s / d) * d for s, d in zip(size, self.divisor, strict=True)]
+        steps = [math.ceil(s / d) * d for s, d in zip(sizes, self.divisor, strict=True)]
         lines = [
             [slice(start, min(start + step, n)) for start in range(0, n, step)]
             for n, step in zip(self.shape, steps, strict=True)
