@@ -282,8 +282,10 @@ def test_a_constant_channel_passes_through() -> None:
     x = np.stack([noisy_scene((40, 40)), np.full((40, 40), 7, dtype=np.float32)])
     found = calibrate(x, "median", axes="CYX")
     np.testing.assert_array_equal(found.denoise(x)[1], 7)
-    assert found.noise is None
-    assert found.keep == (0.0, 0.0)
+    alone = calibrate(x[:1], "median", axes="CYX")
+    assert found.noise is not None
+    assert alone.noise is not None
+    assert found.noise[0] == pytest.approx(alone.noise[0], rel=0.05), "it hinders no other"
 
 
 @pytest.mark.parametrize("name", ["median", "gaussian", "nlm"])
@@ -415,3 +417,13 @@ def test_an_image_smaller_than_a_block_of_bm3d_is_refused() -> None:
 def test_trial_is_frozen() -> None:
     with pytest.raises(AttributeError):
         Trial({"radius": 1}, (0.5,)).losses = ()  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("family", ["nlm", "wavelet", "tv"])
+@pytest.mark.parametrize("planes", [1, 2, 3])
+def test_a_volume_of_few_planes_has_targets_in_them(family: str, planes: int) -> None:
+    noisy = np.random.default_rng(0).poisson(50, (planes, 40, 40)).astype(np.float32)
+    for seed in range(3):
+        found = calibrate(noisy, family, axes="ZYX", values=(0.5, 1.0), seed=seed)
+        assert all(np.isfinite(trial.loss) for trial in found.trials)
+    assert np.isfinite(found.denoise(noisy)).all()

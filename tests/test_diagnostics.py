@@ -144,6 +144,24 @@ def test_a_clean_image_is_left_alone_and_a_small_one_is_calibrated():
     assert "4096 pixels" in small.advice_sentence
 
 
+def test_a_constant_channel_says_nothing_of_the_others():
+    rng = np.random.default_rng(6)
+    noisy = rng.normal(blobs(), 20)
+    beside = diagnose(np.stack([noisy, np.full_like(noisy, 255)]), "CYX")
+    assert (beside.assumption, beside.advice) == ("holds", "network")
+    assert beside.snr() == pytest.approx(diagnose(noisy).snr(), abs=0.5)
+
+
+def test_a_fine_texture_is_not_called_noise_for_sure():
+    """Which one image cannot tell apart; with structure above it the doubt is gone."""
+    rng = np.random.default_rng(7)
+    texture = gaussian_filter(rng.normal(size=(256, 256)), 0.7)
+    found = diagnose(100 + 40 * texture / texture.std() + rng.normal(0, 2, texture.shape))
+    assert max(found.footprint) > 1
+    assert found.assumption == "in doubt"
+    assert "or a fine texture of the specimen" in found.assumption_sentence
+
+
 def test_an_image_that_nothing_would_denoise_is_told_of_first():
     rng = np.random.default_rng(6)
     noisy = rng.normal(blobs(), 20)

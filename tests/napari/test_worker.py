@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import itertools
 import threading
 import weakref
 from collections.abc import Iterator
@@ -164,3 +166,18 @@ def test_stopping_all_stops_all(qtbot: Any) -> None:
     assert not jobs[0].wait(0.05)
     assert worker.wait_all(5)
     assert all(job.wait(0) for job in jobs)
+
+
+def test_a_job_ends_with_the_application(qtbot: Any) -> None:
+    """What the script does after that is not the job's any more, nor is the collector."""
+
+    def endless() -> Iterator[int]:
+        yield from itertools.count()
+
+    job = Job(endless, name="test")
+    job.start()
+    assert not gc.isenabled()
+    job._quit()
+    assert job.wait(0)
+    assert job not in worker._running
+    assert gc.isenabled()

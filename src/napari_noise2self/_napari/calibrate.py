@@ -354,7 +354,7 @@ class CalibrateWidget(Dock):
             return f"{text}Its loss is {loss - 1:.1%} above that of an average of the neighbours."
         return (
             f"{text}Its loss is {1 - loss:.1%} below that of an average of the neighbours. Most of "
-            "a loss is noise, which nothing can predict: a small difference can be a large gain."
+            "the loss is noise that nothing can predict: a small difference may be a visible gain."
         )
 
     def _show(self, calibration: Any) -> None:

@@ -51,6 +51,7 @@ class InspectWidget(Dock):
         self.found: jobs.Inspected | None = None
         """What was found last: a diagnosis, an inspection of the result, the figure."""
         self._subject = ""
+        self._inspects = False  # or saves a figure
         self._build()
         self.inspect_button.clicked.connect(self._inspect_clicked)
         self.save_button.clicked.connect(self._save_clicked)
@@ -61,7 +62,8 @@ class InspectWidget(Dock):
     def _build(self) -> None:
         box = self.layer_box
         box.layer_combo.setToolTip("The layer to look at: a noisy image, or a denoised one.")
-        box.layout().setRowVisible(box.region_combo, False)
+        box.region_combo.setVisible(False)  # Qt 5 cannot hide a row as such
+        box.layout().labelForField(box.region_combo).setVisible(False)
         self.noisy_combo = LayerCombo(self.viewer, Image, nothing="the layer above itself")
         self.noisy_combo.setObjectName("noisy_combo")
         self.noisy_combo.setToolTip(
@@ -118,6 +120,7 @@ class InspectWidget(Dock):
             self.fail(error)
             return
         self._show(None)
+        self._inspects = True
         self._subject = f'"{box.layer().name}"'
         if denoised is not None:
             self._subject += f', compared with "{noisy_layer.name}"'
@@ -128,6 +131,7 @@ class InspectWidget(Dock):
         """Write the figure; the extension says in which format."""
         if not self.busy and self.found is not None:
             figure, path = self.found.figure, Path(path)
+            self._inspects = False
             self.begin(lambda: jobs.saving_figure(figure, path), name="save figure")
 
     # Jobs
@@ -149,7 +153,7 @@ class InspectWidget(Dock):
 
     def finished(self, ended: Ended) -> None:
         """Announce it."""
-        if self.found is not None:
+        if self._inspects and self.found is not None:
             self.inspection_finished.emit()
 
     # Controls

@@ -427,9 +427,15 @@ class DenoiseWidget(Dock):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take model files."""
-        if any(url.toLocalFile().endswith(".safetensors") for url in event.mimeData().urls()):
+        if _models(event):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Load a model file."""
-        self.load_model(event.mimeData().urls()[0].toLocalFile())
+        self.load_model(_models(event)[0])
+
+
+def _models(event: QDropEvent) -> list[str]:
+    """Return the model files among what is dragged."""
+    paths = (url.toLocalFile() for url in event.mimeData().urls())
+    return [path for path in paths if path.lower().endswith(".safetensors")]

@@ -30,6 +30,9 @@ from . import garbage
 COLLECT_EVERY_MS = 50
 """Milliseconds between two looks at what a thread has left."""
 
+QUIT_PATIENCE = 5.0
+"""Seconds to wait for a thread when the application quits."""
+
 _log = logging.getLogger(__name__)
 _running: set[Job] = set()
 
@@ -77,7 +80,7 @@ class Job(QObject):
         self._timer.timeout.connect(self._collect)
         application = QCoreApplication.instance()
         if application is not None:
-            application.aboutToQuit.connect(self.stop)
+            application.aboutToQuit.connect(self._quit)
 
     def start(self) -> None:
         """Start the thread."""
@@ -90,6 +93,14 @@ class Job(QObject):
     def stop(self) -> None:
         """Ask the thread to end after the current event; returns at once."""
         self._worker.stopping.set()
+
+    def _quit(self) -> None:
+        """End with the application: no timer fires any more, and a script may go on."""
+        self.stop()
+        if self in _running and self.wait(QUIT_PATIENCE):
+            _running.discard(self)
+            if not _running:
+                garbage.release()
 
     @property
     def stopping(self) -> bool:

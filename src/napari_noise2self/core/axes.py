@@ -241,7 +241,7 @@ class Stack:
     def of(
         cls, image: Any, axes: str | None = None, *, rgb: bool = False, planes: bool = False
     ) -> Stack:
-        """See `image` as a stack; `axes` wins over the image's own, a guess comes last.
+        """See `image` as a stack with these `axes`, else with the image's own, else with a guess.
 
         Parameters
         ----------

@@ -225,7 +225,9 @@ def _analyse(
         footprint = correlation.footprint
         notice = correlation.sentence if max(footprint) > 1 else None
     scale = _noise_scale(windows, footprint)
-    every = list(offsets(footprint))
+    extent = windows[0].shape[1:]
+    # A stack thinner than the stride has no target at the far ones.
+    every = [o for o in offsets(footprint) if all(a < n for a, n in zip(o, extent, strict=True))]
     passes = []
     for window in windows:
         # A donut predicts every pixel at once; another filter is scored on one J-set a window.

@@ -140,7 +140,7 @@ def nlm(x: Array, strength: float, footprint: tuple[int, ...]) -> Array:
     result: Array = denoise_nl_means(
         x, patch_size=patch, patch_distance=distance, h=0.8 * strength, sigma=strength
     )
-    return result
+    return result.reshape(x.shape)  # it drops an axis of a single plane
 
 
 _WAVELET_DEPTH = 8

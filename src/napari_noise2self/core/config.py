@@ -93,8 +93,8 @@ class TrainingConfig:
         `footprint` has three widths.
     context
         How many neighbouring frames (or planes of a z-stack) on each side the
-        network sees besides the one that it denoises. None takes 2 where the
-        noise of neighbours is independent, and 0 elsewhere.
+        network sees besides the one that it denoises. None takes 2, and 0 where the
+        noise of neighbours is shown to be shared.
     noise_model
         Whether the noise level estimated from the image may be used, where it can be
         trusted: each pixel's own value then counts for more in the best output, and
@@ -265,7 +265,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "network": get_args(NetworkName),
     "precision": get_args(Precision),
 }
-"""What the fields of `TrainingConfig` that are words may say."""
+"""The allowed values of the text fields of `TrainingConfig`."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "fast": {"steps": 150},
@@ -300,8 +300,8 @@ class Progress:
         Step of the weights that would be kept now: the latest whose validation
         loss is the lowest so far, or higher by chance only; None before the first look.
     baseline_loss
-        Loss of the donut average on the same held-out pixels: the line that a
-        network must pass to be worth having.
+        Loss of the donut average on the same held-out pixels; a network is useful
+        only below this value.
     notice
         A sentence for the user, for example that the tiles were halved because
         the device ran out of memory; None most of the time. From a plain verb,
@@ -353,7 +353,7 @@ def check_within(name: str, value: Any) -> int:
 
 
 def check_output(output: str) -> None:
-    """Refuse an output that there is none of.
+    """Raise if there is no such output.
 
     Raises
     ------

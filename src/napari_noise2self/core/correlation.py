@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,12 +62,12 @@ class NoiseCorrelation:
         found = [c for part in (*self.channels, *self.samples) for c in part if c.axis == axis]
         return max(found, key=lambda c: c.strength, default=None)
 
-    @property
+    @cached_property  # in a volume it takes seconds
     def footprint(self) -> tuple[int, ...]:
         """Width of the hole along each spatial axis; see `propose_footprint`."""
         return propose_footprint(self)
 
-    @property
+    @cached_property
     def sentence(self) -> str:
         """What was found and what follows from it, for the user."""
         return _sentence(self)
@@ -146,8 +147,8 @@ def propose_context(correlation: NoiseCorrelation, stack: Stack) -> int:
     """Return how many neighbouring frames or planes on each side a network should see.
 
     Noise that neighbours share, the fixed pattern of a camera, would be taken for
-    structure, and no loss could tell. So they are shown only where the noise of
-    neighbours is independent; and never volumes, which would cost too much.
+    structure, and no loss could tell. So they are not shown where the noise of
+    neighbours is found to be shared, beyond chance; nor are volumes, for the cost.
 
     Parameters
     ----------

@@ -148,7 +148,12 @@ def keep_freed_memory(device: torch.device) -> None:
         torch.empty(2**25 - 2**14, dtype=torch.uint8)
 
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "INT_MAX elements")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",  # Linux and macOS
+    "not enough memory",  # Windows
+    "INT_MAX elements",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

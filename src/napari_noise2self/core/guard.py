@@ -38,14 +38,14 @@ from .normalization import Normalization
 
 EXCESS = 1.25
 """Mean square of the residual over the variance of Gaussian noise from which on some is given back:
-the estimate of the variance is up to 8% low, and the mean over a neighbourhood has its chance."""
+the estimate of the variance can be 8% too low, and a local mean fluctuates."""
 
 WINDOW = 9
 """Edge, in pixels, of the window over which squares are averaged, twice in turn."""
 
 SHARED_WINDOW = 15
-"""The same where neighbours share noise: of three such pixels about one is independent, and a
-mean over as many independent values takes a window that is wider by the root of that."""
+"""The same where neighbours share noise: about one such pixel in three is independent, so that a
+window must be wider by the root of three for a mean as sure."""
 
 WIDEST = 99
 """Widest window that a file may ask for: a tile reaches as far."""

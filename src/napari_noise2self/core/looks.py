@@ -25,7 +25,7 @@ class Look:
     References
     ----------
     Breiman, Friedman, Olshen, Stone, "Classification and regression trees", 1984, section 3.4.3:
-    the rule of one standard error.
+    their rule of one standard error, which keeps the simplest such model; here it is the latest.
     """
 
     errors: tuple[float, ...]

@@ -86,7 +86,7 @@ class Method(ABC):
     def draws(
         self, shape: Sequence[int], generator: torch.Generator, device: torch.device
     ) -> tuple[Tensor, ...]:
-        """Draw what `objective` leaves to chance, if it does.
+        """Draw the random numbers that `objective` needs; none if it needs none.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class Method(ABC):
     def objective(
         self, network: Callable[[Tensor], Tensor], batch: Batch, draws: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Return what a step descends on, and the `loss` to report; arguments as there.
+        """Return the quantity to minimise, and the `loss` to report; arguments as there.
 
         `draws` are those for crops of this shape. With them nothing in it is random, and
         nothing is decided by the host: a GPU can repeat it by itself.
@@ -135,7 +135,7 @@ class Method(ABC):
 
     @classmethod
     def check(cls, output: str) -> None:
-        """Refuse an output that there is none of.
+        """Raise if this method has no such output.
 
         Raises
         ------

@@ -84,7 +84,7 @@ def _known(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Model:
     """A network with all that it takes to train it on, and apply it to, an image.
 
@@ -148,6 +148,11 @@ class Model:
     def recorruption(self) -> Recorruption | None:
         """What training makes of the known noise; None where it is not known, or not used."""
         return self.method.recorruption if isinstance(self.method, Noise2Self) else None
+
+    def __repr__(self) -> str:
+        steps = f"trained {self.record.steps} steps" if self.trained else "not trained"
+        kind = f"{self.config.network}, {self.ndim}-D, {self.channels} channels"
+        return f'<{type(self).__name__} for "{self.axes}": {kind}, {steps}>'
 
     @property
     def trained(self) -> bool:

@@ -236,6 +236,7 @@ def estimate_noise(
         Seed of the draw of windows.
     constant
         Channels (alpha, an empty one) known to hold one value throughout, and so no noise.
+        Those that do so wherever the image is looked at are taken for such as well.
 
     Returns
     -------
@@ -269,6 +270,9 @@ def estimate_noise(
     correlation = correlation or noise_correlation(stack, seed=seed)
     axis = neighbour_axes(stack)[:1]
     runs = sample_runs(stack, axis, seed=seed) if min(stack.spatial[-2:]) >= EDGE else []
+    still = {c for c in range(stack.channels) if all(np.ptp(run[:, c]) == 0 for run in runs)}
+    if len(still) < stack.channels:
+        constant = still.union(constant)
     found = []
     for channel in range(stack.channels):
         if channel in constant:

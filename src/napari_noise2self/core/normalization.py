@@ -24,9 +24,9 @@ class Normalization:
     """Mean and standard deviation of each channel, in the image's intensity units.
 
     A constant channel (alpha, an empty one) has a standard deviation of zero
-    and is no part of what a network sees: it comes out as it went in, whatever
-    it is in another image, save from the strict output and from a network that
-    was trained on pairs, where it is the mean.
+    and is no part of what a network sees. In the best output it comes out as it
+    went in, whatever it is in another image. In the strict output, and from a
+    network that was trained on pairs, it is the mean.
     """
 
     mean: tuple[float, ...]

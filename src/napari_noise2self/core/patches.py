@@ -189,7 +189,7 @@ class Crops:
             torch.empty((count, c, *self.block), dtype=torch.float32, device=device)
             for c in channels
         ]
-        self.origins: list[tuple[int, ...]] = [(0,) * len(patch)] * count
+        self.origins = torch.zeros((count, len(patch)), dtype=torch.long)
         self._loaded = 0
 
     def _load(self, number: int) -> None:
@@ -208,7 +208,7 @@ class Crops:
         context = 0 if self.whole else self.context
         for data, values in zip(self.data, self.read(sample, window, context), strict=True):
             data[slot] = values
-        self.origins[slot] = origin
+        self.origins[slot] = torch.tensor(origin)
         self._loaded = number + 1
 
     def read(self, sample: int, window: tuple[slice, ...], context: int) -> list[Tensor]:
@@ -280,7 +280,7 @@ class Crops:
         moves = torch.randint(16, (count, 1), generator=generator)
         moves &= _FLIPS | (_TURN if turns and self._square else 0) | (_SWAP if swaps else 0)
         cut_from = self._cut_from(slots.flatten().tolist(), generator)
-        origins = torch.tensor(self.origins)[slots.flatten()] + corners
+        origins = self.origins[slots.flatten()] + corners
         # A crop thinner than the stride has a target in any case.
         first = [min(s, n) for s, n in zip(self.held_out.grid.stride, self.patch, strict=True)]
         offsets = [torch.randint(n, (count,), generator=generator) for n in first]

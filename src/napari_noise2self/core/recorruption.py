@@ -1,4 +1,4 @@
-"""Two images out of one: each noisier than the image, and their noise independent.
+"""Two images out of one: each noisier than the image, and their noise uncorrelated.
 
 Hiding a pixel keeps a network from copying its noise, and throws the pixel's own
 measurement away. Where the noise is known there is another way: to add noise to
@@ -79,7 +79,7 @@ class Draws(NamedTuple):
 
 @dataclass(frozen=True)
 class Recorruption:
-    """Makes two images with independent noise out of one, by the variance of its noise.
+    """Makes two images with uncorrelated noise out of one, by the variance of its noise.
 
     Attributes
     ----------

@@ -128,7 +128,8 @@ def _train(
     except BaseException:
         loop.rest()
         raise
-    loop.rest(look=True)
+    with explained(device, SMALLER):
+        loop.rest(look=True)
 
 
 def _stacks(model: Model, image: Any, target: Any, config: TrainingConfig) -> list[Stack]:
@@ -258,7 +259,8 @@ class Loop:
         self._forget()  # a step is another now
         return (
             "the noise is not as it was estimated: too weak, or of another kind "
-            f"({left / least:.0%} of it is left where none can be taken away). From here on the "
+            "(one half of a split tells of the other's: "
+            f"{left / least:.0%} of the least error that is possible). From here on the "
             "estimate is not used, and each pixel is predicted from the others alone"
         )
 
@@ -268,7 +270,7 @@ class Loop:
             return None
         return (
             f"the noise is correlated, and {self.config.steps} steps are many: what the hole does "
-            "not hide of it is learnt little by little, and no curve shows that; "
+            "not hide of it is gradually learnt too, and the loss cannot show it; "
             f"{TrainingConfig().steps} steps (balanced) may give a better result"
         )
 
@@ -457,7 +459,7 @@ class Loop:
 
         Where the training stopped between two looks at the held-out pixels, its
         last weights may be the best. With `look` they are then given to the
-        model, but the state does not hear of them: going on must equal a run
+        model, but the training state stays as it is: going on must equal a run
         that was never stopped.
         """
         state, network = self.state, self.model.network

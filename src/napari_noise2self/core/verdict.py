@@ -58,6 +58,11 @@ def signal_to_noise(noise: NoiseLevel, faults: Faults, channel: int) -> float:
     return 10 * math.log10(signal / variance)
 
 
+def _varying(faults: Faults) -> list[int]:
+    """Return the channels that hold more than one value; all where none does."""
+    return [c for c, v in enumerate(faults.variance) if v > 0] or [*range(len(faults.variance))]
+
+
 def shared_by_neighbours(
     footprint: Sequence[int], noise: NoiseLevel | None, mean: Sequence[float], std: Sequence[float]
 ) -> bool:
@@ -155,7 +160,7 @@ def judge_assumption(
             "the assumption of Noise2Self fails: whole lines share an offset, which the network "
             "takes for structure; subtract the offset of each line first"
         )
-    footprint, many = correlation.footprint, len(faults.variance)
+    footprint, varying = correlation.footprint, _varying(faults)
     remaining = max(leak(c, footprint) for c in channels)
     if max(footprint) >= WIDEST and remaining > 0.1:
         return "fails", (
@@ -163,7 +168,7 @@ def judge_assumption(
             f"a hole can hide; {remaining:.0%} of it would be left in the result"
         )
     doubts = []
-    if max(footprint) > 1 and any(signal_to_noise(noise, faults, c) <= 0 for c in range(many)):
+    if max(footprint) > 1 and any(signal_to_noise(noise, faults, c) <= 0 for c in varying):
         doubts.append(TEXTURE)
     if max(footprint) >= WIDEST:
         doubts.append("neighbouring pixels share their noise as far as a hole can hide it")
@@ -238,7 +243,7 @@ def _advise_finite(
     pixels = math.prod(shape) // shape[1]
     if noise is None:
         return "nothing", "leave it as it is: there is no noise to be measured"
-    snr = min(signal_to_noise(noise, faults, c) for c in range(len(faults.variance)))
+    snr = min(signal_to_noise(noise, faults, c) for c in _varying(faults))
     if snr > CLEAN:
         return "nothing", (
             f"leave it as it is: structure exceeds noise by {snr:.0f} dB, so that denoising "
