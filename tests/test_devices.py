@@ -113,6 +113,10 @@ def test_free_memory_counts_what_torch_holds_in_reserve(monkeypatch: pytest.Monk
         (RuntimeError("MPS backend out of memory"), True),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
         (RuntimeError("upsample only supports tensors with less than INT_MAX elements"), True),
+        (
+            RuntimeError("[enforce fail] . DefaultCPUAllocator: not enough memory: you tried"),
+            True,
+        ),
         (MemoryError(), True),
         (RuntimeError("shapes do not match"), False),
         (ValueError("out of memory"), False),
