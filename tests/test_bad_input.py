@@ -157,6 +157,14 @@ def test_training_with_a_configuration_that_does_not_fit(
         api.denoise(noise(40, 40), config=tiny(**changes))
 
 
+@pytest.mark.parametrize("beside", [{"preset": "fast"}, {"seed": 1}, {"device": "cpu"}])
+def test_what_a_configuration_would_overrule_is_refused(
+    tiny: Build, beside: dict[str, Any]
+) -> None:
+    with pytest.raises(api.ConfigError, match="give one or the other"):
+        api.denoise(PLANE, config=tiny(), **beside)
+
+
 @pytest.mark.parametrize(
     ("arguments", "mend"),
     [

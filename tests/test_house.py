@@ -40,6 +40,7 @@ CORE_AND_IO = {"core", "io"}
 BESIDE_CORE = {"figures", "figures_diagnosis", "samples"}
 MAY_IMPORT = {
     "__init__": set(),
+    "__main__": {"cli"},
     "core": {"core"},
     "io": CORE_AND_IO,
     "_scenery": set(),

@@ -25,8 +25,8 @@ def denoise(
     image: Any,
     *,
     axes: str | None = None,
-    preset: str = "balanced",
-    seed: int = 0,
+    preset: str | None = None,
+    seed: int | None = None,
     device: str | None = None,
     output: Output = "best",
     target: Any = None,
@@ -43,9 +43,9 @@ def denoise(
         One letter for each dimension: T (time) and S are samples, C channels,
         Z, Y, X space. None for the image's own, else a guess from the shape.
     preset
-        ``"fast"``, ``"balanced"`` or ``"best"``.
+        ``"fast"``, ``"balanced"`` or ``"best"``; None for ``"balanced"``.
     seed
-        Seed of the weights, the crops and the masks.
+        Seed of the weights, the crops and the masks; None for 0.
     device
         ``"cpu"``, ``"cuda"``, ``"mps"``; None for the fastest.
     output
@@ -55,7 +55,7 @@ def denoise(
         pair (Noise2Noise). For a clean one say ``method="noise2clean"`` in
         `config`.
     config
-        In place of `preset`, `seed` and `device`.
+        In place of `preset`, `seed` and `device`, which it holds itself.
 
     Returns
     -------
@@ -69,8 +69,9 @@ def denoise(
         NaN or infinite values, or the target is of another shape or shifted;
         `AxesError` if the axes do not fit.
     ConfigError
-        If there is no such preset or output, if the method wants a target and there
-        is none, or the learning rate is so high that nothing is learnt.
+        If there is no such preset or output, if both a preset and a configuration are
+        given, if the method wants a target and there is none, or if nothing is learnt:
+        the learning rate is too high, or the time over before the first step.
     DeviceError
         If the device is not there.
 
@@ -110,8 +111,8 @@ def denoise_iter(
     image: Any,
     *,
     axes: str | None = None,
-    preset: str = "balanced",
-    seed: int = 0,
+    preset: str | None = None,
+    seed: int | None = None,
     device: str | None = None,
     output: Output = "best",
     target: Any = None,
@@ -136,7 +137,14 @@ def denoise_iter(
     ['analyse', 'train', 'predict']
     """
     if config is None:
-        config = replace(TrainingConfig.preset(preset), seed=seed, device=device)
+        config = TrainingConfig.preset("balanced" if preset is None else preset)
+        config = replace(config, seed=0 if seed is None else seed, device=device)
+    elif (preset, seed, device) != (None, None, None):
+        raise ConfigError(
+            f"preset={preset!r}, seed={seed!r} and device={device!r} beside a config, which holds "
+            "all three; give one or the other, for example config=dataclasses.replace(config, "
+            "seed=1)"
+        )
     if target is not None and config.method == "noise2self":
         config = replace(config, method="noise2noise")
     METHODS[config.method].check(output)  # now, not when the training is over
