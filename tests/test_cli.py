@@ -20,8 +20,9 @@ import tifffile
 import typer.main
 
 from napari_noise2self import api, cli, samples
-from napari_noise2self._terminal import work
-from napari_noise2self._terminal.progress import Terminal, ctrl_c_is_a_request
+from napari_noise2self._terminal import targets, work
+from napari_noise2self._terminal.progress import Terminal
+from napari_noise2self._terminal.signals import ctrl_c_is_a_request, endings_interrupt
 from napari_noise2self.core import config
 from napari_noise2self.core.config import Progress, TrainingConfig
 from napari_noise2self.io.models import read_header, write_header
@@ -120,9 +121,10 @@ def test_names_of_channels_are_kept(desk: Path) -> None:
     assert api.read_image("clean.tif").channels == ("DAPI", "GFP")
 
 
+@pytest.mark.filterwarnings("always::UserWarning")
 @pytest.mark.parametrize(("dtype", "expected"), [("same", "uint16"), ("uint8", "uint8")])
 def test_whole_numbers_are_rounded_and_clipped(
-    dtype: str, expected: str, desk: Path, model: str
+    dtype: str, expected: str, desk: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     noisy = api.read_image("cells.tif")
     api.write_image("bright.tif", replace(noisy, data=noisy.data + 100))
@@ -131,6 +133,47 @@ def test_whole_numbers_are_rounded_and_clipped(
     whole, exact = api.read_image("whole.tif").data, api.read_image("float.tif").data
     assert whole.dtype == expected
     np.testing.assert_array_equal(whole, np.rint(exact).clip(0, np.iinfo(expected).max))
+    told = re.search(r"note: .* % of the values were .* --dtype float32", capsys.readouterr().err)
+    assert (told is not None) is (expected == "uint8")
+
+
+def test_a_zarr_is_filled_piece_by_piece(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.write_image("movie.tif", samples.timelapse(size=48, frames=3).noisy)
+    predict, given = api.Denoiser.predict_iter, []
+
+    def spied(self: api.Denoiser, image: api.Image, **options: Any) -> Iterator[Progress]:
+        given.append(options["out"])
+        return predict(self, image, **options)
+
+    monkeypatch.setattr(api.Denoiser, "predict_iter", spied)
+    for name in ("clean.tif", "clean.zarr"):
+        assert cli.main(["denoise", "movie.tif", "-o", name]) == 0
+    in_memory, piece_by_piece = given
+    assert in_memory is None
+    assert not isinstance(piece_by_piece, np.ndarray)
+    clean, expected = api.read_image("clean.zarr"), api.read_image("clean.tif")
+    assert clean.data.dtype == np.float32
+    np.testing.assert_array_equal(np.asarray(clean.data), expected.data)
+    assert (clean.axes, clean.units) == (expected.axes, expected.units)
+    assert clean.scale == pytest.approx(expected.scale)
+
+
+def test_a_zarr_keeps_the_names_of_channels(desk: Path) -> None:
+    pixels = np.random.default_rng(0).normal(100, 10, (40, 40, 2)).astype("float32")
+    api.write_image("two.zarr", api.Image(pixels, "YXC", channels=("DAPI", "GFP")))
+    assert cli.main(["denoise", "two.zarr", "-o", "clean.zarr"]) == 0
+    assert api.read_image("clean.zarr").channels == ("DAPI", "GFP")
+
+
+@pytest.mark.parametrize("options", [["--dtype", "uint16"], ["--output-kind", "disagreement"]])
+def test_what_no_zarr_can_be_filled_with_is_written_at_once(
+    options: list[str], desk: Path, model: str
+) -> None:
+    for name in ("clean.tif", "clean.zarr"):
+        assert cli.main(["denoise", "cells.tif", "-m", model, "-o", name, *options]) == 0
+    clean, expected = (api.read_image(f"clean.{end}").data for end in ("zarr", "tif"))
+    assert clean.dtype == expected.dtype
+    np.testing.assert_array_equal(np.asarray(clean), expected)
 
 
 def test_axes_overrule_the_file(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,6 +313,55 @@ def test_a_damaged_image_does_not_hold_up_the_others(
     assert "1 of 2 images" in err
 
 
+def test_an_image_that_is_not_there_does_not_hold_up_the_others(
+    desk: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (desk / "gone.tif").symlink_to("nothing.tif")
+    images = ["missing.tif", "gone.tif", "cells.tif"]
+    assert cli.main(["denoise", *images, "-m", model, "-o", "out", "--json"]) == 1
+    missing, gone, whole = facts(capsys)["images"]
+    assert missing["error"].startswith("missing.tif does not exist")
+    assert gone["error"].startswith("gone.tif is a link to nothing.tif, which does not exist")
+    assert "error" not in whole
+    assert [path.name for path in (desk / "out").iterdir()] == ["cells_denoised.tif"]
+
+
+def test_a_name_too_long_for_the_result_does_not_hold_up_the_others(
+    desk: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"{248 * 'a'}.tif"
+    (desk / name).write_bytes((desk / "cells.tif").read_bytes())
+    assert cli.main(["denoise", name, "cells.tif", "-m", model, "-o", "out", "--json"]) == 1
+    long, whole = facts(capsys)["images"]
+    assert "its name of 261 letters is too long for the disk" in long["error"]
+    assert "error" not in whole
+
+
+def test_a_model_is_kept_under_a_name_that_fits(tmp_path: Path) -> None:
+    for name in ("cells", 240 * "a", 80 * "\N{CJK UNIFIED IDEOGRAPH-7D30}"):
+        kept = targets.kept_model(Path(f"{name}.tif"), tmp_path / "clean.tif")
+        kept.touch()
+        assert kept.name.startswith(name[:30])
+        assert kept.name.endswith("_interrupted.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("images", "output"),
+    [
+        (["cells.tif"], "results_2026.11.28/"),
+        (["cells.tif"], "results.tif/"),
+        (["cells.tif", "more.tif"], "results_2026.11.28"),
+    ],
+)
+def test_a_new_folder_may_have_a_dot(
+    images: list[str], output: str, desk: Path, model: str
+) -> None:
+    (desk / "more.tif").write_bytes((desk / "cells.tif").read_bytes())
+    assert cli.main(["denoise", *images, "-m", model, "-o", output]) == 0
+    written = sorted(path.name for path in (desk / output).iterdir())
+    assert written == [f"{Path(name).stem}_denoised.tif" for name in images]
+
+
 def test_what_turns_out_to_be_damaged_later_does_not_either(
     desk: Path, model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -329,6 +421,14 @@ def test_an_image_too_large_for_memory_does_not_hold_up_the_others(
         (["train", "cells.tif", "-o", "m.safetensors", "--dimensions", "3"], 2, "no Z"),
         (["train", "cells.tif", "-o", "m.safetensors", "--device", "abacus"], 1, "abacus"),
         (["train", "cells.tif", "-o", "cells.tif"], 2, "cells.safetensors"),
+        (["train", "cells.tif", "-o", "."], 2, "model.safetensors"),
+        (["train", "missing.tif", "-o", "m.safetensors"], 1, "missing.tif does not exist"),
+        (["denoise", "missing.tif", "-o", "clean.tif"], 1, "missing.tif does not exist"),
+        (["denoise", "gone.tif", "-o", "clean.tif"], 1, "gone.tif is a link to nothing.tif, which"),
+        (["denoise", "cells.tif", "-o", "clean.2026"], 2, "or clean.2026/ for a folder"),
+        (["denoise", "cells.tif", "-o", f"{300 * 'a'}.tif"], 1, "304 letters is too long for the"),
+        (["denoise", "cells.tif", "-o", 300 * "a"], 1, "cannot be made (File name too long)"),
+        (["denoise", f"{300 * 'a'}.tif", "-o", "clean.tif"], 1, "304 letters is too long for the"),
         (["train", "cells.tif", "-o", "none/m.safetensors"], 1, "does not exist"),
         (["denoise", "cells.tif", "-o", "none/clean.tif"], 1, "does not exist"),
         (["denoise", "cells.tif", "-o", "clean.png"], 2, "clean.tif"),
@@ -355,6 +455,7 @@ def test_an_error_is_one_line_that_names_the_mend(
     holes = noisy.data.astype("float32")
     holes[3, 4] = np.nan
     (desk / "sub").mkdir()
+    (desk / "gone.tif").symlink_to("nothing.tif")
     for path, image in (
         ("other.tif", noisy),
         ("sub/cells.tif", noisy),
@@ -413,8 +514,11 @@ def test_nothing_that_is_read_is_replaced(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["train", "missing.tif", "-o", "m.safetensors"],
         ["train", "cells.tif"],
+        ["train", "cells.tif", "-o", ""],
+        ["denoise", "cells.tif", "-o", ""],
+        ["calibrate", "cells.tif", "-o", ""],
+        ["demo", "-o", ""],
         ["denoise", "cells.tif", "-o", "clean.tif", "--dtype", "int7"],
         ["denoise", "cells.tif", "-o", "clean.tif", "--stepz", "3"],
         ["sharpen"],
@@ -608,25 +712,74 @@ def test_a_result_that_cannot_be_written_leaves_the_model(
     assert not (desk / "clean.tif").exists()
 
 
+def test_a_repeated_ending_is_the_same_request() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with endings_interrupt() as came, ctrl_c_is_a_request() as asked:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        assert asked.is_set()
+        assert came == [signal.SIGTERM, signal.SIGTERM]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no nohup")
+def test_an_ignored_ending_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with endings_interrupt() as came, ctrl_c_is_a_request() as asked:
+            signal.raise_signal(signal.SIGHUP)
+            assert not asked.is_set()
+            assert not came
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_an_ending_keeps_the_model_and_leaves_no_part(
+    name: str,
+    code: int,
+    desk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def ending(path: Path, *_: Any, **__: Any) -> None:
+        path.touch()
+        assert any(path.name.endswith(".part") for path in desk.iterdir())
+        signal.raise_signal(getattr(signal, name))
+
+    monkeypatch.setattr(tifffile, "imwrite", ending)
+    assert cli.main(["denoise", "cells.tif", "-o", "clean.tif", "--json"]) == code
+    assert facts(capsys)["interrupted"] is True
+    kept = "cells_interrupted.safetensors"
+    assert sorted(path.name for path in desk.iterdir()) == ["cells.tif", kept]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to the whole console")
-def test_ctrl_c_reaches_a_process(desk: Path) -> None:
+@pytest.mark.parametrize(("name", "expected"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_reaches_a_process(name: str, expected: int, desk: Path) -> None:
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
         "from napari_noise2self.cli import main; sys.exit(main())"
     )
     command = [sys.executable, "-c", code, "train", "cells.tif", "-o", "m.safetensors"]
     with subprocess.Popen(
-        [*command, "--steps", "100000"], stderr=subprocess.PIPE, text=True
+        [*command, "--steps", "100"], stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith("Training"):
-                process.send_signal(signal.SIGINT)
+            if re.match("Training [1-9]", line):
+                process.send_signal(getattr(signal, name))
                 break
         rest = process.stderr.read()
-        assert process.wait(timeout=60) == 130
+        assert process.wait(timeout=60) == expected
     assert "interrupted" in rest
     assert "Traceback" not in rest
+    assert [path.name for path in desk.glob("*.safetensors")] == ["m.safetensors"]
+    assert not list(desk.glob(".*"))
 
 
 # The screen
@@ -659,6 +812,38 @@ def test_a_notice_is_shown_once_and_kept(capsys: pytest.CaptureFixture[str]) -> 
     terminal.follow(iter([event, event]))
     assert terminal.notices == ["smaller tiles"]
     assert capsys.readouterr().err.count("note: smaller tiles") == 1
+
+
+class Full(io.StringIO):
+    """A stream on a full disk, or with nobody at the other end."""
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_screen_that_fails_does_not_stop_the_work(
+    options: list[str], desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Full())
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert cli.main(["denoise", "cells.tif", "-o", "clean.tif", *options]) == 0
+    assert api.read_image("clean.tif").data.dtype == np.float32
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell of Unix")
+@pytest.mark.parametrize("end", [">&- 2>&-", ">/dev/full 2>/dev/full"])
+def test_a_stream_that_is_closed_or_full_does_not_stop_the_work(end: str, desk: Path) -> None:
+    if "full" in end and not Path("/dev/full").exists():
+        pytest.skip("no such device")
+    code = "import sys; from napari_noise2self.cli import main; sys.exit(main())"
+    arguments = ["calibrate", "cells.tif", "--family", "gaussian", "--model", "f.safetensors"]
+    command = ["sh", "-c", f'"$@" {end}', "sh", sys.executable, "-c", code, *arguments]
+    assert subprocess.run(command, check=False).returncode == 0
+    assert api.read_calibration("f.safetensors").family == "gaussian"
 
 
 # The documentation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -111,6 +112,26 @@ def test_a_filter_has_no_disagreement(capsys: pytest.CaptureFixture[str]) -> Non
     assert "leave it out" in capsys.readouterr().err
 
 
+def test_a_zarr_is_filled_with_the_filtered_image() -> None:
+    for name in ("clean.tif", "clean.zarr"):
+        assert cli.main(["calibrate", "first.tif", "--family", "gaussian", "-o", name]) == 0
+    clean, expected = api.read_image("clean.zarr"), api.read_image("clean.tif")
+    assert (clean.axes, clean.scale) == (expected.axes, expected.scale)
+    np.testing.assert_array_equal(np.asarray(clean.data), expected.data)
+
+
+def test_a_dtype_that_cannot_be_written_is_refused_at_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    np.save("first.npy", np.asarray(api.read_image("first.tif").data).astype("uint64"))
+    arguments = ["calibrate", "first.npy", "--dtype", "same", "-o", "clean.tif"]
+    assert cli.main(arguments) == 1
+    err = capsys.readouterr().err
+    assert "TIFF cannot hold dtype uint64" in err
+    assert "pass --dtype float32, or" in err
+    assert "Calibrating" not in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "mend"),
     [
@@ -161,6 +182,34 @@ def test_inspect_tests_a_result(capsys: pytest.CaptureFixture[str]) -> None:
 def test_inspect_refuses_a_figure_of_unknown_kind(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["inspect", "first.tif", "--figure", "noise.doc"]) == 2
     assert "--figure noise.pdf" in capsys.readouterr().err
+
+
+def test_inspect_reports_where_no_figure_can_be_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["inspect", "first.tif", "--figure", "nowhere/noise.pdf"]
+    assert cli.main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert out.strip() == api.diagnose(api.read_image("first.tif")).summary()
+    assert re.search(r"error: the folder .*nowhere does not exist", err)
+    assert cli.main([*arguments, "--json"]) == 1
+    found = facts(capsys)
+    assert "nowhere does not exist" in found["error"]
+    assert "figure" not in found
+    assert found["footprint"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "mend"),
+    [((2, 64, 64), r"result.tif, read with the axes of the image: axes"), ((32, 32), "has the sh")],
+)
+def test_inspect_says_that_it_is_the_result_that_does_not_fit(
+    shape: tuple[int, ...], mend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.write_image("result.tif", np.ones(shape, "float32"))
+    assert cli.main(["inspect", "first.tif", "--result", "result.tif"]) == 1
+    out, err = capsys.readouterr()
+    assert re.search(f"error: --result .*{mend}", err)
+    assert "Diagnosing" not in err
+    assert not out
 
 
 # Pairs

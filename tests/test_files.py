@@ -129,6 +129,40 @@ def test_a_read_only_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         check_target(tmp_path / "a", ImageFileError)
 
 
+@pytest.mark.parametrize("block", [replacing, replacing_folder])
+def test_a_file_that_another_program_has_open(
+    tmp_path: Path, block: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_use(*_: Path) -> None:
+        raise PermissionError(13, "The process cannot access the file")
+
+    monkeypatch.setattr(os, "replace", in_use)
+    monkeypatch.setattr(os, "rename", in_use)
+    path = tmp_path / "a"
+    with (
+        pytest.raises(ImageFileError, match="close it where it is open in another program") as said,
+        block(path, ImageFileError) as part,
+    ):
+        (part / "x" if block is replacing_folder else part).touch()
+    assert "disk full" not in str(said.value)
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    with pytest.raises(ImageFileError, match="its name of 304 letters is too long for the disk"):
+        check_target(tmp_path / ("a" * 300 + ".bin"), ImageFileError)
+
+
+def test_a_folder_that_may_not_be_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "lstat", denied)  # root may look anywhere
+    with pytest.raises(ImageFileError, match=r"cannot be looked for \(Permission denied\); choose"):
+        check_target(tmp_path / "a", ImageFileError)
+
+
 def test_a_name_of_full_length(tmp_path: Path) -> None:
     path = tmp_path / ("a" * 251 + ".bin")
     with replacing(path, ImageFileError) as part:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dask.array as da
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_noise2self.api import ImageError, ImageFileError, read_image, write_image
 from napari_noise2self.core.axes import Stack
+from napari_noise2self.io.gathered import gathered
 from napari_noise2self.io.ome_zarr import Reordered, create_zarr
 
 DATA = Path(os.environ.get("NOISE2SELF_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -146,9 +148,47 @@ def test_the_first_of_several_series(tmp_path: Path, caplog: pytest.LogCaptureFi
 
 
 def test_a_plate_names_a_field(tmp_path: Path) -> None:
-    zarr.create_group(tmp_path / "a.zarr", zarr_format=2, attributes={"plate": {}})
-    with pytest.raises(ImageFileError, match=r"a plate or a well; open one field .*a.zarr/A/1/0"):
-        read_image(tmp_path / "a.zarr")
+    plate = {"plate": {"wells": [{"path": "B/03"}, {"path": "B/04"}]}}
+    well = {"well": {"images": [{"path": "2"}]}}
+    for attributes, field in (
+        ({"plate": {}}, "A/1/0"),
+        (plate, "B/03/0"),
+        ({"well": {}}, "0"),
+        (well, "2"),
+    ):
+        zarr.create_group(tmp_path / "a.zarr", zarr_format=2, attributes=attributes, overwrite=True)
+        named = re.escape(str(tmp_path / "a.zarr" / field))
+        with pytest.raises(ImageFileError, match=f"a plate or a well; open one .*{named}$"):
+            read_image(tmp_path / "a.zarr")
+
+
+def test_small_pieces_are_put_together(tmp_path: Path) -> None:
+    values = pixels(2, 5, 16, 15)
+    written = zarr.create_array(
+        tmp_path / "a.zarr", shape=values.shape, chunks=(1, 4, 10, 15), dtype=values.dtype
+    )
+    with gathered(written) as out:
+        for c, t in np.ndindex(2, 5):
+            for rows in (slice(0, 4), slice(4, 8), slice(8, 16)):  # the last one in two chunks
+                out[c, t, rows, slice(None)] = values[c, t, rows]
+    np.testing.assert_array_equal(np.asarray(written[:]), values)
+
+
+def test_a_chunk_is_written_once(tmp_path: Path) -> None:
+    class Counted:
+        shape, chunks, dtype, ndim = (6, 8, 8), (4, 8, 8), np.dtype("float32"), 3
+        written: ClassVar[list[Any]] = []
+
+        def __getitem__(self, index: Any) -> Any:
+            return np.zeros(self.shape, self.dtype)[index]
+
+        def __setitem__(self, index: Any, values: Any) -> None:
+            self.written.append((index[0], values[:, 0, 0].tolist()))
+
+    with gathered(Counted()) as out:
+        for t in range(6):
+            out[t, slice(0, 8), slice(0, 8)] = t + 1
+    assert Counted.written == [(slice(0, 4), [1, 2, 3, 4]), (slice(4, 6), [5, 6])]
 
 
 def test_a_damaged_array(tmp_path: Path) -> None:

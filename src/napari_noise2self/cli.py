@@ -6,13 +6,15 @@ loads it.
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -31,9 +33,6 @@ from ._terminal.exits import (
 from ._terminal.progress import in_words, terminal
 from .core.config import FAMILY
 from .core.errors import ConfigError, ImageFileError, Noise2SelfError
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     name="napari-noise2self",
@@ -56,10 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Examples
     --------
-    >>> main(["--version"])
-    0.1.0
-    0
+    >>> import contextlib, io
+    >>> with contextlib.redirect_stdout(io.StringIO()) as screen:
+    ...     code = main(["--version"])
+    >>> code, screen.getvalue().strip() == __version__
+    (0, True)
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, or a program without a console
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # no file name may stop the work
@@ -90,7 +94,10 @@ def _everything(
 @verb
 def demo(
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the files.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", parser=options.named_path, help="Folder for the files."
+        ),
     ] = Path("noise2self-demo"),
     preset: options.Preset = None,
     steps: options.Steps = None,
@@ -126,7 +133,7 @@ def demo(
         denoiser = work.trained(noisy, config, screen, model_file)
         denoiser.save(model_file)
         with work.keeping(denoiser, model_file):
-            clean = work.denoised(denoiser, noisy, screen, device=device)
+            clean = replace(noisy, data=work.denoised(denoiser, noisy, screen, device=device))
         seconds = time.perf_counter() - started
         api.write_image(denoised_file, clean)
         pixel = noisy.scale[-1] if noisy.scale else None
@@ -161,7 +168,13 @@ def train(
     image: options.OneImage,
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", metavar="MODEL", help="File for the model, .safetensors."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="MODEL",
+            parser=options.named_path,
+            help="File for the model, .safetensors.",
+        ),
     ],
     axes: options.Axes = None,
     fill_nan: options.FillNan = False,
@@ -201,7 +214,7 @@ def train(
     if output.suffix.lower() != ".safetensors":
         raise ConfigError(
             f"--output {output}: a model is a .safetensors file; "
-            f"write for example --output {output.with_suffix('.safetensors').name}"
+            f"write for example --output {output.stem or 'model'}.safetensors"
         )
     with terminal(quiet=quiet) as screen:
         from .io.models import check_model_target
@@ -230,11 +243,12 @@ def train(
 def denoise(
     images: options.Images,
     output: Annotated[
-        Path,
+        str,
         typer.Option(
             "--output",
             "-o",
             metavar="OUT",
+            parser=options.named,
             help="File for the result (.tif, .ome.tif, .npy, .zarr), or a folder, where each "
             "result is called like its image with _denoised.tif at the end.",
         ),
@@ -305,7 +319,6 @@ def denoise(
     with terminal(quiet=quiet) as screen:
         done = {"images": results, "notices": screen.notices}
         places = targets.of_images(images, output, also_read=(target, model))
-        from . import api
         from .io.images import check_writable
 
         loaded = None if model is None else work.load(model)
@@ -317,14 +330,15 @@ def denoise(
                 picture = work.read(image, axes, fill_nan, screen, loaded)
                 pixels = picture.data.dtype if dtype == "same" else dtype
                 check_writable(written, dtype=pixels)
-                kept = written.with_name(f"{targets.stem(image)}_interrupted.safetensors")
+                kept = targets.kept_model(image, written)
                 second = None if target is None else work.read(target, axes, fill_nan, screen)
                 denoiser = loaded or work.trained(picture, config, screen, kept, second)
                 with work.keeping(denoiser, None if loaded else kept):
-                    clean = work.denoised(
-                        denoiser, picture, screen, output=output_kind, device=device
+                    made = functools.partial(
+                        work.denoised, denoiser, picture, screen, output=output_kind, device=device
                     )
-                    api.write_image(written, clean, dtype=pixels)
+                    streamed = output_kind != "disagreement"
+                    work.write(written, picture, pixels, made, streamed=streamed)
             except (Noise2SelfError, MemoryError) as error:
                 if len(images) == 1 or debug:
                     raise
@@ -353,11 +367,12 @@ def calibrate(
     image: options.OneImage,
     family: options.Family = FAMILY,
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output",
             "-o",
             metavar="OUT",
+            parser=options.named,
             help="File for the denoised image (.tif, .ome.tif, .npy, .zarr), or a folder.",
             show_default="none is written",
         ),
@@ -368,6 +383,7 @@ def calibrate(
             "--model",
             "-m",
             metavar="FILE",
+            parser=options.named_path,
             help="File for the calibrated filter (.safetensors), for denoise --model.",
             show_default="none is written",
         ),
@@ -392,20 +408,23 @@ def calibrate(
     with terminal(quiet=quiet) as screen:
         target = None if output is None else targets.of_images([image], output)[0]
         from . import api
+        from .io.images import check_writable
         from .io.models import check_model_target
 
         targets.check_apart([("--output", target), ("--model", model)], [image])
         if model is not None:
             check_model_target(model)
         picture = work.read(image, axes, fill_nan, screen)
+        pixels = picture.data.dtype if dtype == "same" else dtype
+        if target is not None:
+            check_writable(target, dtype=pixels)
         trials = api.calibrate_iter(picture, family, footprint=hole, seed=seed or 0)
         found = work.finished(screen, trials)
         if model is not None:
             api.write_calibration(model, found)
         if target is not None:
-            clean = work.finished(screen, found.denoise_iter(picture, output=output_kind))
-            pixels = picture.data.dtype if dtype == "same" else dtype
-            api.write_image(target, replace(picture, data=clean), dtype=pixels)
+            made = functools.partial(work.denoised, found, picture, screen, output=output_kind)
+            work.write(target, picture, pixels, made)
     facts = {
         "image": str(image),
         "family": found.family,
@@ -430,7 +449,6 @@ def inspect(
         typer.Option(
             metavar="IMAGE",
             help="Denoised version of the image: what was taken away is tested.",
-            exists=True,
             show_default="none",
         ),
     ] = None,
@@ -438,6 +456,7 @@ def inspect(
         Path | None,
         typer.Option(
             metavar="FILE",
+            parser=options.named_path,
             help="File for a figure of what was found: .pdf, .svg, .png.",
             show_default="none is drawn",
         ),
@@ -455,24 +474,34 @@ def inspect(
     if figure is not None and figure.suffix.lower() not in (".pdf", ".svg", ".png"):
         raise ConfigError(
             f"--figure {figure}: expected .pdf, .svg or .png; write for example "
-            f"--figure {figure.with_suffix('.pdf').name}"
+            f"--figure {figure.stem or 'noise'}.pdf"
         )
     targets.check_apart([("--figure", figure)], [image, result])
     with terminal(quiet=quiet) as screen:
         from . import api
 
         picture = work.read(image, axes, False, screen)
+        denoised = None if result is None else work.read_result(result, picture)
         found = work.finished(screen, api.diagnose_iter(picture, seed=seed or 0))
         facts = {"image": str(image), **found.to_dict()}
         text = found.summary()
-        if result is not None:
-            residual = api.inspect_result(picture, api.read_image(result, axes=picture.axes))
+        if denoised is not None:
+            residual = api.inspect_result(picture, denoised)
             facts["result"] = {"image": str(result), **residual.to_dict()}
             text += f"\n\n{result}\n{residual.summary()}"
+        failure = None
         if figure is not None:
-            work.draw(found, picture, figure)
-            facts["figure"] = str(figure)
+            try:
+                work.draw(found, picture, figure)
+                facts["figure"] = str(figure)
+            except ImageFileError as error:
+                if debug:
+                    raise
+                failure = facts["error"] = in_options(error)
     report({**facts, "notices": screen.notices}, text, as_json=as_json, quiet=quiet)
+    if failure is not None:  # what was found is worth its report all the same
+        complain(f"error: {failure}")
+        raise typer.Exit(FAILED)
 
 
 @app.command(epilog=EPILOG)

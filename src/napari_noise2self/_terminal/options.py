@@ -27,7 +27,6 @@ OneImage = Annotated[
     typer.Argument(
         metavar="IMAGE",
         help="Noisy image: TIFF, OME-Zarr, .npy, PNG.",
-        exists=True,
         show_default=False,
     ),
 ]
@@ -36,7 +35,6 @@ Images = Annotated[
     typer.Argument(
         metavar="IMAGE",
         help="Noisy images: TIFF, OME-Zarr, .npy, PNG.",
-        exists=True,
         show_default=False,
     ),
 ]
@@ -135,7 +133,6 @@ Target = Annotated[
     typer.Option(
         metavar="IMAGE",
         help="Second image of the same scene, to train against.",
-        exists=True,
         show_default="none is needed",
         rich_help_panel=_TRAINING,
     ),
@@ -253,6 +250,24 @@ def training_config(
     }
     config = TrainingConfig.preset(_PRESET if preset is None else preset)
     return replace(config, **{name: value for name, value in changes.items() if value is not None})
+
+
+def named(text: str) -> str:
+    """Return the name of a file or folder to write as it was given.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is empty, which a path would take for the folder that one is in.
+    """
+    if not text:
+        raise typer.BadParameter("it is empty; name a file or a folder")
+    return text
+
+
+def named_path(text: str) -> Path:
+    """Return the path that `named` allows."""
+    return Path(named(text))
 
 
 def sizes(text: str) -> tuple[int, ...]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from ..core.config import Progress
-from .exits import as_options
+from .exits import Guarded, as_options, tell
+from .signals import ctrl_c_is_a_request
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -67,8 +66,7 @@ class Terminal:
     def say(self, text: str) -> None:
         """Show a line, unless quiet."""
         if not self.quiet:
-            sys.stderr.write(text + "\n")
-            sys.stderr.flush()
+            tell(sys.stderr, text)
 
     def note(self, text: str) -> None:
         """Show a notice, and keep it for ``--json``; once if it is repeated."""
@@ -127,31 +125,6 @@ class _Listener(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._screen.note(record.getMessage())
-
-
-@contextmanager
-def ctrl_c_is_a_request() -> Iterator[threading.Event]:
-    """Yield a flag that the first Ctrl-C sets; a second one raises KeyboardInterrupt.
-
-    Where Ctrl-C is ignored (``nohup``) or this is not the main thread, the flag
-    stays unset.
-    """
-    asked = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before == signal.SIG_IGN:
-        yield asked
-        return
-
-    def handle(_signal: int, _frame: object) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def in_words(seconds: float) -> str:
@@ -217,7 +190,7 @@ def _bar() -> Iterator[View]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bars
 
-    console = Console(stderr=True)
+    console = Console(file=cast(IO[str], Guarded(sys.stderr)))
     with Bars(
         TextColumn("{task.description:<10}"),
         BarColumn(bar_width=None),

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from ..api import Image
 
 
+LONGEST = 255
+"""Bytes that the name of a file may have on most disks; a letter takes up to 4."""
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder unless it is there."""
     try:
@@ -26,6 +30,15 @@ def make_folder(folder: Path) -> None:
 def stem(image: Path) -> str:
     """Return the name of an image file without its extension."""
     return image.stem.removesuffix(".ome")
+
+
+def kept_model(image: Path, written: Path) -> Path:
+    """Return where the model goes that an interruption leaves beside a result."""
+    end = "_interrupted.safetensors"
+    name = stem(image) + end
+    if len(os.fsencode(name)) > LONGEST:
+        name = stem(image)[: LONGEST // 4 - len(end)] + end
+    return written.with_name(name)
 
 
 def check_apart(written: Iterable[tuple[str, Path | None]], read: Iterable[Path | None]) -> None:
@@ -110,24 +123,19 @@ def check_demo(folder: Path, names: Iterable[str], noisy: Image) -> None:
 
 
 def of_images(
-    images: Sequence[Path], output: Path, also_read: Iterable[Path | None] = ()
+    images: Sequence[Path], output: str, also_read: Iterable[Path | None] = ()
 ) -> list[Path]:
-    """Return the file of each result, checked: all can be written, and none of them is read."""
-    from ..io.images import WRITABLE, check_writable
+    """Return the file of each result, checked: it can be written to, and none of them is read.
 
-    if output.suffix.lower() in WRITABLE:
-        if len(images) > 1:
-            raise ConfigError(
-                f"--output {output} is one file, for {len(images)} images; name a folder"
-            )
-        targets = [output]
-    elif output.suffix and not output.is_dir():
-        raise ConfigError(
-            f"--output {output} is neither a folder that exists nor a file of a kind that is "
-            f"written ({', '.join(WRITABLE)}); write for example {output.with_suffix('.tif').name}"
-        )
-    else:
-        targets = [output / f"{stem(image)}_denoised.tif" for image in images]
+    Several images, or a slash at the end, make `output` a folder. Of the files in
+    a folder it is not checked that each can be written: one need not stop the others.
+    """
+    from ..io.files import check_folder
+    from ..io.images import check_writable
+
+    path = Path(output)
+    folder = _is_folder(output, len(images))
+    targets = [path / f"{stem(image)}_denoised.tif" for image in images] if folder else [path]
     taken: dict[str, Path] = {}
     for image, target in zip(images, targets, strict=True):
         name = target.name.casefold()  # macOS and Windows take A.tif and a.tif for one file
@@ -137,11 +145,32 @@ def of_images(
                 "rename one of them, or use a folder for each"
             )
         taken[name] = image
-    there = any(target.exists() for target in targets)
+    there = any(os.path.exists(target) for target in targets)  # False for too long a name
     parts = [part for image in images for part in _files_of(image)] if there else []
     check_apart((("--output", target) for target in targets), [*images, *also_read, *parts])
-    if targets != [output]:
-        make_folder(output)
-    for target in targets:
-        check_writable(target)
+    if folder:
+        make_folder(path)
+        check_folder(path, ImageFileError)
+    else:
+        check_writable(path)
     return targets
+
+
+def _is_folder(output: str, images: int) -> bool:
+    """Return whether `output` means a folder; it need not be there."""
+    from ..io.images import WRITABLE
+
+    path = Path(output)
+    if output.endswith(tuple(mark for mark in (os.sep, os.altsep) if mark)):
+        return True
+    if path.suffix.lower() in WRITABLE:
+        if images > 1:
+            raise ConfigError(f"--output {path} is one file, for {images} images; name a folder")
+        return False
+    if path.suffix and images == 1 and not os.path.isdir(path):
+        raise ConfigError(
+            f"--output {path} is neither a folder that exists nor a file of a kind that is "
+            f"written ({', '.join(WRITABLE)}); write for example {path.with_suffix('.tif').name}, "
+            f"or {path.name}/ for a folder"
+        )
+    return True

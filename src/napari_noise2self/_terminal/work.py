@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ..core.config import Output, Progress, TrainingConfig, sizes_in_words
-from ..core.errors import ConfigError, ImageFileError, ModelFileError, Noise2SelfError
+from ..core.errors import (
+    AxesError,
+    ConfigError,
+    ImageError,
+    ImageFileError,
+    ModelFileError,
+    Noise2SelfError,
+)
 from .exits import Interrupted, as_options, complain
 from .progress import Terminal, in_words
 
@@ -40,6 +47,22 @@ def read(
 
         picture = filled(picture)
     return picture
+
+
+def read_result(path: Path, picture: Image) -> Image:
+    """Read the denoised version of `picture`, of the same axes and shape."""
+    from ..io.images import read_image
+
+    try:
+        result = read_image(path, axes=picture.axes)
+    except AxesError as error:
+        raise AxesError(f"--result {path}, read with the axes of the image: {error}") from error
+    if tuple(result.data.shape) != tuple(picture.data.shape):
+        raise ImageError(
+            f"--result {path} has the shape {tuple(result.data.shape)} and the image "
+            f"{tuple(picture.data.shape)}; expected the same: is it another image's result?"
+        )
+    return result
 
 
 def load(path: Path) -> Denoiser | Calibration:
@@ -81,8 +104,9 @@ def denoised(
     *,
     output: Output | Literal["disagreement"] = "best",
     device: str | None = None,
-) -> Image:
-    """Denoise an image."""
+    out: Any = None,
+) -> Any:
+    """Denoise an image, into `out` where that is given."""
     from .. import api
 
     if isinstance(denoiser, api.Calibration):
@@ -91,12 +115,47 @@ def denoised(
                 "--output-kind disagreement is for networks, and the model is a calibrated "
                 "filter; leave it out"
             )
-        events = denoiser.denoise_iter(picture, output=output)
+        events = denoiser.denoise_iter(picture, output=output, out=out)
     elif output == "disagreement":
         events = api.disagreement_iter(denoiser, picture, device=device)
     else:
-        events = denoiser.predict_iter(picture, output=output, device=device)
-    return replace(picture, data=finished(screen, events))
+        events = denoiser.predict_iter(picture, output=output, device=device, out=out)
+    return finished(screen, events)
+
+
+def write(
+    path: Path, picture: Image, dtype: Any, result: Callable[..., Any], *, streamed: bool = True
+) -> None:
+    """Write what becomes of an image, with its axes, pixel size, units and names of channels.
+
+    Parameters
+    ----------
+    path
+        File to write, checked by `check_writable`.
+    picture
+        The image, its axes settled.
+    dtype
+        Dtype to write.
+    result
+        Makes the result; takes as `out` the array to put it into, piece by piece,
+        or None for one in memory.
+    streamed
+        Whether it can be put into an array that it is given. That is done for a
+        zarr of floating point; whole numbers are made of what is in memory.
+    """
+    import numpy as np
+
+    from ..io.gathered import gathered
+    from ..io.images import write_image
+    from ..io.ome_zarr import create_zarr
+
+    if not (streamed and path.suffix.lower() == ".zarr" and np.dtype(dtype).kind == "f"):
+        write_image(path, replace(picture, data=result(out=None)), dtype=dtype)
+        return
+    assert picture.axes is not None
+    about = picture.axes, picture.scale, picture.units, picture.channels
+    with create_zarr(path, picture.data.shape, dtype, *about) as out, gathered(out) as pieces:
+        result(out=pieces)
 
 
 def finished(screen: Terminal, events: Iterator[Progress]) -> Any:

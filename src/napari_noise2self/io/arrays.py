@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.errors import ImageFileError
-from .lazy import LAZY_BYTES
+from .lazy import LAZY_BYTES, fill
 from .letters import Found
 
 
@@ -27,3 +32,20 @@ def read_npz(path: Path) -> Found:
             f"({', '.join(images) or 'none'}); save the image alone as .npy"
         )
     return Found(*images.values())
+
+
+def write_npy(
+    path: Path, data: Any, dtype: np.dtype[Any], convert: Callable[[NDArray[Any]], NDArray[Any]]
+) -> None:
+    """Write an array; one that is not in memory is written piece by piece."""
+    if type(data) is np.ndarray:
+        with path.open("wb") as file:
+            np.save(file, convert(data), allow_pickle=False)
+        return
+    shape = tuple(int(n) for n in data.shape)
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if sys.platform == "linux":  # a memory map of a disk that is full ends the program
+        with path.open("rb+") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    fill(out, data, convert)
+    out.flush()

@@ -6,6 +6,7 @@ step at the end, so that a crash leaves the old file or the new one.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -24,6 +25,7 @@ FileError = type[ImageFileError] | type[ModelFileError]
 
 def check_target(path: Path, error: FileError) -> None:
     """Raise `error` unless a file could be written to `path` now; leaves nothing behind."""
+    check_name(path, error)
     if path.is_dir():
         raise error(f"{path} is a folder; add a file name to it")
     check_folder(path.parent, error)
@@ -31,8 +33,27 @@ def check_target(path: Path, error: FileError) -> None:
         raise error(f"{path} is read-only; choose another name or change its permissions")
 
 
+def check_name(path: Path, error: FileError) -> None:
+    """Raise `error` if the disk can have nothing of that name, or nobody may look."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as reason:
+        if reason.errno == errno.ENAMETOOLONG:
+            raise error(
+                f"{path}: its name of {len(path.name)} letters is too long for the disk; "
+                "choose a shorter one"
+            ) from reason
+        raise error(
+            f"{path} cannot be looked for ({reason.strerror}); choose another place or change "
+            "its permissions"
+        ) from reason
+
+
 def check_folder(folder: Path, error: FileError) -> None:
     """Raise `error` unless `folder` is there and files can be made in it."""
+    check_name(folder, error)
     if not folder.exists():
         raise error(f"the folder {folder} does not exist; create it or choose another")
     if not folder.is_dir():
@@ -67,10 +88,7 @@ def replacing(path: Path, error: FileError) -> Iterator[Path]:
     except Noise2SelfError:
         raise
     except OSError as reason:
-        raise error(
-            f"{path} could not be written ({reason.strerror or reason}); "
-            "is the disk full? An older file of this name is untouched"
-        ) from reason
+        raise error(_explained(path, reason, "file")) from reason
     finally:
         part.unlink(missing_ok=True)
 
@@ -95,14 +113,23 @@ def replacing_folder(path: Path, error: FileError) -> Iterator[Path]:
     except Noise2SelfError:
         raise
     except OSError as reason:
-        raise error(
-            f"{path} could not be written ({reason.strerror or reason}); "
-            "is the disk full? An older folder of this name is untouched"
-        ) from reason
+        raise error(_explained(path, reason, "folder")) from reason
     finally:
         _remove(part)
         if path.exists():
             _remove(old)
+
+
+def _explained(path: Path, reason: OSError, kind: str) -> str:
+    """Say why `path` was not written, and what may help."""
+    if isinstance(reason, PermissionError):  # on Windows also where another program has it open
+        mend = "close it where it is open in another program, or choose a folder you may write to."
+    else:
+        mend = "is the disk full?"
+    return (
+        f"{path} could not be written ({reason.strerror or reason}); {mend} "
+        f"An older {kind} of this name is untouched"
+    )
 
 
 def _remove(folder: Path) -> None:

@@ -6,7 +6,9 @@ are too large for memory stay lazy both ways.
 
 from __future__ import annotations
 
+import math
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..core.axes import Image, Stack, check_channels
 from ..core.errors import ImageError, ImageFileError, Noise2SelfError
-from .arrays import read_npy, read_npz
-from .files import check_target, replacing
+from .arrays import read_npy, read_npz, write_npy
+from .files import check_name, check_target, replacing
 from .letters import Found, settle
 from .ome_zarr import check_zarr_target, is_zarr, read_zarr, write_zarr
 from .pictures import read_jpeg, read_png
@@ -95,8 +97,8 @@ def read_image(path: str | os.PathLike[str], *, axes: str | None = None) -> Imag
     >>> folder.cleanup()
     """
     path = Path(path)
-    reader = _reader(path)
     try:
+        reader = _reader(path)
         found = reader(path)
     except (Noise2SelfError, MemoryError):
         raise
@@ -111,7 +113,13 @@ def read_image(path: str | os.PathLike[str], *, axes: str | None = None) -> Imag
 
 
 def _reader(path: Path) -> Callable[[Path], Found]:
+    check_name(path, ImageFileError)
     if not path.exists():
+        if path.is_symlink():
+            raise ImageFileError(
+                f"{path} is a link to {os.readlink(path)}, which does not exist; name the image "
+                "itself"
+            )
         raise ImageFileError(f"{path} does not exist; check the folder and the spelling")
     if path.is_dir():
         if is_zarr(path):
@@ -193,15 +201,20 @@ def write_image(
         If the format cannot hold the dtype, or `scale`, `units` or `channels` do
         not fit the axes, or NaN is to become an integer.
 
+    Warns
+    -----
+    UserWarning
+        If values were clipped, with the share of them.
+
     Examples
     --------
     >>> import tempfile
     >>> from pathlib import Path
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = Path(folder.name) / "clean.tif"
-    >>> write_image(path, np.full((32, 32), 299.7), axes="YX", dtype="uint8")
+    >>> write_image(path, np.full((32, 32), 199.7), axes="YX", dtype="uint8")
     >>> int(read_image(path).data[0, 0])
-    255
+    200
     >>> folder.cleanup()
     """
     path = Path(path)
@@ -218,20 +231,30 @@ def write_image(
     target = np.dtype(stack.dtype if dtype is None else dtype).newbyteorder("=")
     check_writable(path, dtype=target)
 
+    clipped: list[int] = []  # a piece each; pieces may come from several threads
+
     def convert(values: NDArray[Any]) -> NDArray[Any]:
+        clipped.append(_outside(values, target))
         return _converted(values, target)
 
     suffix = path.suffix.lower()
     if suffix == ".zarr":
         write_zarr(path, stack, sizes, target, convert, channels)
-        return
-    with replacing(path, ImageFileError) as part:
-        if suffix == ".npy":
-            with part.open("wb") as file:
-                np.save(file, convert(np.asarray(stack.data)), allow_pickle=False)
-        else:
-            ome = path.stem.lower().endswith(".ome")
-            write_tiff(part, stack, sizes, target, convert, ome=ome, channels=channels)
+    else:
+        with replacing(path, ImageFileError) as part:
+            if suffix == ".npy":
+                write_npy(part, stack.data, target, convert)
+            else:
+                ome = path.stem.lower().endswith(".ome")
+                write_tiff(part, stack, sizes, target, convert, ome=ome, channels=channels)
+    if any(clipped):
+        share = 100 * sum(clipped) / math.prod(stack.data.shape)
+        limits = np.iinfo(target)
+        warnings.warn(
+            f"{path}: {share:.2g} % of the values were beyond {target} and were clipped to "
+            f'{limits.min} to {limits.max}; write dtype="float32" to keep them as they are',
+            stacklevel=2,
+        )
 
 
 def check_writable(path: str | os.PathLike[str], *, dtype: DTypeLike | None = None) -> None:
@@ -271,6 +294,19 @@ def check_writable(path: str | os.PathLike[str], *, dtype: DTypeLike | None = No
         check_target(path, ImageFileError)
     if dtype is not None and suffix.startswith(".tif"):
         check_tiff_dtype(np.dtype(dtype))
+
+
+def _outside(values: NDArray[Any], dtype: np.dtype[Any]) -> int:
+    """Return how many values are to be clipped to an integer `dtype`."""
+    if dtype.kind not in "iu" or values.dtype == dtype or values.dtype.kind not in "iuf":
+        return 0
+    low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    if values.dtype.kind == "f":
+        below, above = np.float64(low - 0.5), np.float64(high + 0.5)  # before rounding
+        return int(np.count_nonzero((values < below) | (values > above)))
+    given = np.iinfo(values.dtype)
+    count = np.count_nonzero(values < low) if low > given.min else 0
+    return int(count + (np.count_nonzero(values > high) if high < given.max else 0))
 
 
 def _converted(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

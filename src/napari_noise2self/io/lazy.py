@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import zarr
-from dask.array.core import normalize_chunks
+from dask.array.core import normalize_chunks, slices_from_chunks
 from numpy.typing import NDArray
 
 from ..core.errors import ImageFileError, Noise2SelfError
@@ -50,3 +51,28 @@ def as_dask(array: zarr.Array[Any], path: Path) -> da.Array:
     empty = np.empty((0,) * array.ndim, array.dtype)
     lazy: da.Array = da.from_array(_Decoded(array, path), chunks=chunks, name=False, meta=empty)
     return lazy
+
+
+def fill(
+    out: Any, data: Any, convert: Callable[[NDArray[Any]], NDArray[Any]], chunks: Any = "auto"
+) -> None:
+    """Assign `data` to `out` in pieces of `chunks`; those of a dask array are its own.
+
+    Parameters
+    ----------
+    out
+        What takes the pieces, of the shape of `data`.
+    data
+        Array-like.
+    convert
+        Makes of a piece what is assigned.
+    chunks
+        Extent of a piece along each axis; ``"auto"`` for some `CHUNK_BYTES`.
+    """
+    if isinstance(data, da.Array):  # each piece is computed once
+        empty = np.empty((0,) * data.ndim, out.dtype)
+        da.store(da.map_blocks(convert, data, dtype=out.dtype, meta=empty), out, lock=True)
+        return
+    shape = tuple(int(n) for n in data.shape)
+    for window in slices_from_chunks(normalize_chunks(chunks, shape, CHUNK_BYTES, out.dtype)):
+        out[window] = convert(np.asarray(data[window]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import warnings
@@ -11,15 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import zarr
 from numpy.typing import DTypeLike, NDArray
 
 from ..core.axes import CHANNEL, Stack, check_axes, check_channels
 from ..core.errors import ImageFileError
-from .files import check_folder, replacing_folder
-from .lazy import as_dask
+from .files import check_folder, check_name, replacing_folder
+from .lazy import as_dask, fill
 from .letters import OTHER, Found
 from .omero import labels, omero
 from .units import PIXEL, canonical, pixel_sizes
@@ -63,7 +61,7 @@ def _read_node(path: Path, node: zarr.Array[Any] | zarr.Group) -> Found:
     ome = _ome(node)
     if "plate" in ome or "well" in ome:
         raise ImageFileError(
-            f"{path} is a plate or a well; open one field of it, for example {path}/A/1/0"
+            f"{path} is a plate or a well; open one field of it, for example {path / _field(ome)}"
         )
     if "multiscales" in ome:
         return _multiscale(path, node, ome)
@@ -78,6 +76,15 @@ def _read_node(path: Path, node: zarr.Array[Any] | zarr.Group) -> Found:
         return read_zarr(path / arrays[0])
     choice = f"one of {', '.join(members[:5])}" if members else "another; it is empty"
     raise ImageFileError(f"{path} is a zarr group without an image of its own; open {choice}")
+
+
+def _field(ome: Mapping[str, Any]) -> str:
+    """Return where the first field of a plate, or of a well, is."""
+    if "well" in ome:
+        images = ome["well"].get("images") or [{"path": "0"}]
+        return str(images[0]["path"])
+    wells = ome["plate"].get("wells") or [{"path": "A/1"}]
+    return f"{wells[0]['path']}/0"
 
 
 def _ome(group: zarr.Group) -> Mapping[str, Any]:
@@ -131,6 +138,7 @@ def _letter(axis: Mapping[str, Any]) -> str:
 
 def check_zarr_target(path: Path) -> None:
     """Raise ImageFileError unless an OME-Zarr may be put at `path`."""
+    check_name(path, ImageFileError)
     if path.is_file():
         raise ImageFileError(f"{path} is a file, and zarr writes a folder; choose another name")
     if path.is_dir() and any(path.iterdir()):
@@ -346,11 +354,4 @@ def write_zarr(
     data, shape = stack.data, tuple(int(n) for n in stack.data.shape)
     scale, units = zip(*(sizes.get(a, (1.0, PIXEL)) for a in stack.axes), strict=True)
     with create_zarr(path, shape, dtype, stack.axes, scale, units, channels) as out:
-        if isinstance(data, da.Array):  # each piece is computed once
-            empty = np.empty((0,) * data.ndim, dtype)
-            da.store(da.map_blocks(convert, data, dtype=dtype, meta=empty), out, lock=True)
-            return
-        starts = (range(0, n, step) for n, step in zip(shape, out.chunks, strict=True))
-        for corner in itertools.product(*starts):
-            window = tuple(slice(i, i + step) for i, step in zip(corner, out.chunks, strict=True))
-            out[window] = convert(np.asarray(data[window]))
+        fill(out, data, convert, out.chunks)

@@ -16,6 +16,7 @@ PIXEL = "pixel"
 """The unit of an axis whose pixel size is unknown."""
 
 SYMBOLS = {
+    "femtometer": "fm",
     "picometer": "pm",
     "nanometer": "nm",
     "micrometer": "µm",
@@ -24,6 +25,8 @@ SYMBOLS = {
     "meter": "m",
     "angstrom": "Å",
     "inch": "in",
+    "picosecond": "ps",
+    "nanosecond": "ns",
     "microsecond": "µs",
     "millisecond": "ms",
     "second": "s",
