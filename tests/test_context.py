@@ -282,7 +282,7 @@ def test_a_configuration_that_contradicts_itself_is_refused(movie: NDArray[np.fl
         api.TrainingConfig(dimensions=4)
     with pytest.raises(ConfigError, match="one width for each dimension"):
         api.TrainingConfig(dimensions=2, footprint=(1, 3, 3))
-    with pytest.raises(ConfigError, match="there is no Z"):
+    with pytest.raises(ConfigError, match="which have no Z"):
         api.Denoiser.for_image(movie, "TYX", api.TrainingConfig(dimensions=3))
     with pytest.raises(ConfigError, match="to see beside each other"):
         api.Denoiser.for_image(movie[0], "YX", api.TrainingConfig(context=1))

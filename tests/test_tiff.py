@@ -217,9 +217,9 @@ def test_ome_over_several_files_opens_by_any_of_them(
 def test_a_result_does_not_replace_another_file_of_the_set(tmp_path: Path, companion: bool) -> None:
     multi_file_ome(tmp_path, companion=companion)
     with pytest.raises(ConfigError, match=r"would replace .*z2\.ome\.tif, which is read"):
-        of_images([tmp_path / "z0.ome.tif"], tmp_path / "z2.ome.tif")
+        of_images([tmp_path / "z0.ome.tif"], str(tmp_path / "z2.ome.tif"))
     (tmp_path / "other.ome.tif").touch()
-    assert of_images([tmp_path / "z0.ome.tif"], tmp_path / "other.ome.tif")
+    assert of_images([tmp_path / "z0.ome.tif"], str(tmp_path / "other.ome.tif"))
 
 
 @pytest.mark.parametrize("companion", [False, True])
