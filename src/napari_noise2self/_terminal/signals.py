@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -31,13 +31,8 @@ def endings_interrupt() -> Iterator[list[int]]:
             raise KeyboardInterrupt
 
     heard = [number for number in ENDINGS if signal.getsignal(number) == signal.SIG_DFL]
-    for number in heard:
-        signal.signal(number, handle)
-    try:
+    with _handled(heard, handle):
         yield came
-    finally:
-        for number in heard:
-            signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
@@ -65,10 +60,18 @@ def ctrl_c_is_a_request() -> Iterator[threading.Event]:
             asked.set()
 
     heard = [number for number in signals if callable(before[number])]
-    for number in heard:
-        signal.signal(number, handle)
-    try:
+    with _handled(heard, handle):
         yield asked
+
+
+@contextmanager
+def _handled(
+    numbers: Sequence[int], handle: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """Have `handle` handle these signals, and after the block whoever did before."""
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
     finally:
-        for number in heard:
-            signal.signal(number, before[number])
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -13,6 +13,7 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -47,12 +48,14 @@ class Chunks:
 
     def __init__(self, array: Any, limit: int = KEPT_BYTES) -> None:
         self.array, self.limit = array, limit
-        self._edges = [
-            _edges(int(n), along) for n, along in zip(array.shape, array.chunks, strict=True)
-        ]
         self._itemsize = np.dtype(array.dtype).itemsize
         self._kept: OrderedDict[Box, NDArray[Any]] = OrderedDict()
         self._lock = threading.Lock()
+
+    @cached_property  # a long movie has many, and not every one who sees it reads it
+    def _edges(self) -> list[list[int]]:
+        along = zip(self.array.shape, self.array.chunks, strict=True)
+        return [_edges(int(n), sizes) for n, sizes in along]
 
     @classmethod
     def of(cls, array: Any) -> Chunks | None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from .config import MINIMUM_SIZE
+from .config import MINIMUM_SIZE, sizes_in_words
 from .correlation import NoiseCorrelation
 from .faults import Faults
 from .footprint import WIDEST, alike, leak
@@ -138,6 +138,10 @@ def _per(share: float) -> str:
     return f"one in {round(1 / share):,}" if share else "no"
 
 
+def _too_small(shape: Sequence[int]) -> bool:
+    return min(shape[-2:]) < MINIMUM_SIZE
+
+
 def judge_assumption(
     shape: Sequence[int], correlation: NoiseCorrelation, noise: NoiseLevel | None, faults: Faults
 ) -> tuple[Assumption, str]:
@@ -192,7 +196,7 @@ def judge_assumption(
     if max(footprint) > 1:
         return "holds with a wider hole", (
             "the assumption of Noise2Self holds if each target is hidden together with its "
-            f"surroundings, {' x '.join(map(str, footprint))} pixels; {remaining:.0%} of the "
+            f"surroundings, {sizes_in_words(footprint)} pixels; {remaining:.0%} of the "
             "noise can still be read off the rest"
         )
     return "holds", "the assumption of Noise2Self holds: the noise of a pixel is its own"
@@ -214,27 +218,6 @@ def advise(
     correlation, noise, faults, assumption
         What was found in it, and said of it.
     """
-    advice, sentence = _advise_finite(shape, correlation, noise, faults, assumption)
-    if faults.not_finite and advice != "nothing":
-        sentence = (
-            f"first replace the {faults.not_finite:.2%} of the pixels that are NaN or infinite; "
-            f"then {sentence}"
-        )
-    return advice, sentence
-
-
-def _too_small(shape: Sequence[int]) -> bool:
-    return min(shape[-2:]) < MINIMUM_SIZE
-
-
-def _advise_finite(
-    shape: Sequence[int],
-    correlation: NoiseCorrelation,
-    noise: NoiseLevel | None,
-    faults: Faults,
-    assumption: Assumption,
-) -> tuple[Advice, str]:
-    """Say what suits the image once it has neither NaN nor infinite values."""
     if _too_small(shape):
         return "nothing", (
             f"take a larger region: to denoise, at least {MINIMUM_SIZE} x {MINIMUM_SIZE} pixels "
@@ -254,14 +237,20 @@ def _advise_finite(
             "mend the noise first, then a network suits: as it is, any self-supervised method "
             "takes part of it for structure"
         )
+    first = ""
+    if faults.not_finite:
+        first = (
+            f"first replace the {faults.not_finite:.2%} of the pixels that are NaN or infinite; "
+            "then "
+        )
     if pixels < FEW:
         return "calibrated", (
-            f"a classical denoiser, tuned by the self-supervised loss, suits: {pixels} pixels "
-            "are few for a network to learn from"
+            f"{first}a classical denoiser, tuned by the self-supervised loss, suits: {pixels} "
+            "pixels are few for a network to learn from"
         )
-    how = f", hiding {' x '.join(map(str, correlation.footprint))} pixels"
+    how = f", hiding {sizes_in_words(correlation.footprint)} pixels"
     ratio = f"of {snr:.0f} dB" if snr > LOWEST else f"below {LOWEST:.0f} dB"
     return "network", (
-        f"a network suits{how if max(correlation.footprint) > 1 else ''}: there are "
+        f"{first}a network suits{how if max(correlation.footprint) > 1 else ''}: there are "
         f"{pixels:,} pixels to learn from, at a signal-to-noise ratio {ratio}"
     )
