@@ -81,7 +81,7 @@ def classical(scenes: Scenes, noisy: np.ndarray, test: np.ndarray) -> Iterator[d
             continue
         started = time.perf_counter()
         found = calibrate(few, family, axes=scenes.axes, footprint=(1, 1))
-        result = found.denoise(test)
+        result = found.predict(test)
         yield {
             "method": family.upper(),
             "psnr": matched_psnr(scenes.test, result),

@@ -15,8 +15,8 @@ from torch import nn
 from napari_noise2self import api
 from napari_noise2self.core.masks import Grid
 from napari_noise2self.core.methods import Noise2Self
-from napari_noise2self.core.model import TrainingRecord
 from napari_noise2self.core.normalization import Normalization
+from napari_noise2self.core.record import TrainingRecord
 
 TINY: dict[str, Any] = {
     "steps": 10,

@@ -125,7 +125,7 @@ def test_calibrated_denoiser_removes_noise(name, shape) -> None:
     axes = "YX" if len(shape) == 2 else "ZYX"
     found = calibrate(noisy, name, axes=axes, footprint=(1,) * len(shape))
     assert found.loss == min(trial.loss for trial in found.trials)
-    denoised = found.denoise(noisy)
+    denoised = found.predict(noisy)
     assert denoised.dtype == np.float32
     assert denoised.shape == shape
     assert np.mean((denoised - clean) ** 2) < 0.2  # the noise has variance 1
@@ -137,7 +137,7 @@ def test_bm3d_parameter_holds_for_the_ordinary_filter() -> None:
     clean, noisy = scene((40, 40)), noisy_scene((40, 40))
     found = calibrate(noisy, "bm3d", footprint=(1, 1), values=(0.3, 0.6, 1.2))
     assert found.parameters == {"strength": 1.2}
-    assert np.mean((found.denoise(noisy) - clean) ** 2) < 0.15
+    assert np.mean((found.predict(noisy) - clean) ** 2) < 0.15
 
 
 def test_events_carry_trials_and_the_best_of_them_so_far() -> None:
@@ -182,7 +182,7 @@ def test_units_do_not_matter(name) -> None:
     one, other = (calibrate(i, name, footprint=(1, 1)) for i in (x, 64 * x))
     assert one.parameters == other.parameters
     assert other.loss == pytest.approx(one.loss, rel=1e-5)
-    np.testing.assert_allclose(other.denoise(64 * x), 64 * one.denoise(x), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(other.predict(64 * x), 64 * one.predict(x), rtol=1e-4, atol=1e-3)
 
 
 def test_footprint_comes_from_the_noise() -> None:
@@ -197,7 +197,7 @@ def test_footprint_comes_from_the_noise() -> None:
     assert min(found.footprint) >= 3
     assert found.keep == (0.0,)  # the level of such noise is uncertain: nothing is mixed in
     blind = calibrate(noisy, "gaussian", footprint=(1, 1))
-    errors = [np.mean((c.denoise(noisy) - clean) ** 2) for c in (found, blind)]
+    errors = [np.mean((c.predict(noisy) - clean) ** 2) for c in (found, blind)]
     assert errors[0] < 0.5 * errors[1]
 
 
@@ -221,7 +221,7 @@ def test_losses_of_families_compare() -> None:
     clean, noisy = scene((160, 160)), noisy_scene((160, 160))
     for name in QUICK:
         found = calibrate(noisy, name, footprint=(1, 1))
-        true = np.mean((found.denoise(noisy, output="j-invariant") - clean) ** 2)
+        true = np.mean((found.predict(noisy, output="j-invariant") - clean) ** 2)
         estimated = found.loss * found.scale[0] ** 2 - np.var(noisy - clean)
         assert estimated == pytest.approx(true, abs=0.015), name
 
@@ -239,7 +239,7 @@ def test_the_pixel_itself_is_mixed_back_in(name) -> None:
     noisy = (clean + 0.2 * np.random.default_rng(9).normal(size=clean.shape)).astype(np.float32)
     found = calibrate(noisy, name, footprint=(1, 1))
     assert found.noise == pytest.approx((0.04,), rel=0.3)
-    errors = {o: np.mean((found.denoise(noisy, output=o) - clean) ** 2) for o in get_args(Output)}
+    errors = {o: np.mean((found.predict(noisy, output=o) - clean) ** 2) for o in get_args(Output)}
     assert errors["best"] < 0.8 * errors["j-invariant"]
     assert errors["best"] < 0.04
 
@@ -250,7 +250,7 @@ def test_preview_at_any_point_of_the_curve() -> None:
     other = found.at(found.trials[0])
     assert other.parameters == {"radius": 1}
     assert other.losses == found.trials[0].losses
-    assert other.denoise(x).std() > found.at(found.trials[1]).denoise(x).std()
+    assert other.predict(x).std() > found.at(found.trials[1]).predict(x).std()
 
 
 # --- many axes, large images --------------------------------------------------
@@ -268,20 +268,20 @@ def test_preview_at_any_point_of_the_curve() -> None:
 def test_samples_and_channels_are_filtered_one_by_one(axes, shape) -> None:
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     found = calibrate(Image(x, axes=axes), "gaussian", values=(1.0,), footprint=None)
-    denoised = found.denoise(x, output="j-invariant")
+    denoised = found.predict(x, output="j-invariant")
     assert denoised.shape == shape
     lead = [i for i, a in enumerate(axes) if a in "TC"]
     first = tuple(0 if i in lead else slice(None) for i in range(len(axes)))
     spatial = "ZYX" if "Z" in axes else "YX"
     alone = calibrate(x[first], "gaussian", axes=spatial, values=(1.0,), footprint=found.footprint)
-    expected = alone.denoise(x[first], output="j-invariant")
+    expected = alone.predict(x[first], output="j-invariant")
     np.testing.assert_allclose(denoised[first], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_constant_channel_passes_through() -> None:
     x = np.stack([noisy_scene((40, 40)), np.full((40, 40), 7, dtype=np.float32)])
     found = calibrate(x, "median", axes="CYX")
-    np.testing.assert_array_equal(found.denoise(x)[1], 7)
+    np.testing.assert_array_equal(found.predict(x)[1], 7)
     alone = calibrate(x[:1], "median", axes="CYX")
     assert found.noise is not None
     assert alone.noise is not None
@@ -293,9 +293,9 @@ def test_a_constant_channel_passes_through() -> None:
 def test_blocks_equal_the_whole(name, output, monkeypatch) -> None:
     x = noisy_scene((70, 66))
     found = calibrate(x, name, footprint=(1, 3), values=FAMILIES[name].values[2][1:2])
-    whole = found.denoise(x, output=output)
+    whole = found.predict(x, output=output)
     monkeypatch.setitem(blocks._BLOCK, 2, (24, 33))
-    events = list(found.denoise_iter(x, output=output))
+    events = list(found.predict_iter(x, output=output))
     assert [e.step for e in events] == list(range(1, len(events) + 1))
     assert len(events) == 6 * FAMILIES[name].passes((1, 3), strict=output == "j-invariant")
     assert events[-1].step == events[-1].steps
@@ -332,8 +332,8 @@ def test_result_is_written_where_it_is_asked_to() -> None:
     x = noisy_scene((40, 40))
     out = np.zeros((40, 40), dtype=np.float64)
     found = calibrate(x, "median", footprint=(1, 1))
-    assert found.denoise(x, out=out) is out
-    np.testing.assert_allclose(out, found.denoise(x))
+    assert found.predict(x, out=out) is out
+    np.testing.assert_allclose(out, found.predict(x))
 
 
 # --- errors -------------------------------------------------------------------
@@ -382,18 +382,18 @@ def test_bad_parameters_are_refused_at_once(options, message) -> None:
 def test_another_kind_of_image_is_refused() -> None:
     found = calibrate(noisy_scene((40, 40)), "median", footprint=(1, 1))
     with pytest.raises(ModelMismatchError, match=r"1 channel\(s\) in 2-D, but the image has 3"):
-        found.denoise(np.zeros((40, 40, 3)))
+        found.predict(np.zeros((40, 40, 3)))
     with pytest.raises(ConfigError, match="expected one of best, j-invariant"):
-        found.denoise(np.zeros((40, 40)), output="raw")
+        found.predict(np.zeros((40, 40)), output="raw")
     with pytest.raises(ImageError, match="NaN"):
-        found.denoise(np.full((40, 40), math.nan))
+        found.predict(np.full((40, 40), math.nan))
     with pytest.raises(ImageError, match=r"out has shape \(40,\); expected the image's"):
-        found.denoise(np.zeros((40, 40)), out=np.zeros(40))
+        found.predict(np.zeros((40, 40)), out=np.zeros(40))
     with pytest.raises(ImageError, match=r"out has dtype uint8, in which .* wrap"):
-        found.denoise(np.zeros((40, 40)), out=np.zeros((40, 40), np.uint8))
+        found.predict(np.zeros((40, 40)), out=np.zeros((40, 40), np.uint8))
     image = np.zeros((40, 40))
     with pytest.raises(ImageError, match="shares its memory with the image"):
-        found.denoise(image, out=image[::-1])
+        found.predict(image, out=image[::-1])
 
 
 @pytest.mark.parametrize("output", get_args(Output))
@@ -403,15 +403,15 @@ def test_an_image_inside_the_hole_is_refused(family: str, output: Output) -> Non
     found = calibrate(noisy_scene((40, 40)), family, values=(1,), footprint=(7, 7))
     for shape in ((7, 7), (3, 6)):
         with pytest.raises(ImageError, match=rf"{shape[0]} x {shape[1]} pixels.*hole, 7 x 7"):
-            found.denoise(noisy_scene(shape), output=output)
-    assert np.isfinite(found.denoise(noisy_scene((3, 20)), output=output)).all()
+            found.predict(noisy_scene(shape), output=output)
+    assert np.isfinite(found.predict(noisy_scene((3, 20)), output=output)).all()
 
 
 @with_bm3d
 def test_an_image_smaller_than_a_block_of_bm3d_is_refused() -> None:
     found = calibrate(noisy_scene((40, 40)), "bm3d", values=(1,), footprint=(1, 1))
     with pytest.raises(ImageError, match="bm3d needs at least 8 x 8 pixels"):
-        found.denoise(noisy_scene((7, 20)))
+        found.predict(noisy_scene((7, 20)))
 
 
 def test_trial_is_frozen() -> None:
@@ -426,4 +426,4 @@ def test_a_volume_of_few_planes_has_targets_in_them(family: str, planes: int) ->
     for seed in range(3):
         found = calibrate(noisy, family, axes="ZYX", values=(0.5, 1.0), seed=seed)
         assert all(np.isfinite(trial.loss) for trial in found.trials)
-    assert np.isfinite(found.denoise(noisy)).all()
+    assert np.isfinite(found.predict(noisy)).all()

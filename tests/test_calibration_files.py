@@ -35,7 +35,7 @@ def test_what_is_read_does_what_was_written_did(family: str, noisy: Any, tmp_pat
     api.write_calibration(path, made)
     again = api.read_calibration(path)
     assert again == made
-    np.testing.assert_array_equal(again.denoise(noisy), made.denoise(noisy))
+    np.testing.assert_array_equal(again.predict(noisy), made.predict(noisy))
 
 
 def test_another_value_of_the_curve_is_kept(found: Calibration, tmp_path: Path) -> None:
@@ -91,6 +91,11 @@ def without(name: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
         lambda values: values | {"scale": [0.0]},
         lambda values: values | {"footprint": []},
         lambda values: values | {"footprint": [0, 1]},
+        lambda values: values | {"footprint": [2, 2]},
+        lambda values: values | {"footprint": [1]},
+        lambda values: values | {"axes": "QQ"},
+        lambda values: values | {"parameters": {"sigma": 1.5}},
+        lambda values: values | {"trials": [{"parameters": {"sigma": 1}, "losses": [1.0]}]},
         lambda values: values | {"trials": [{"parameters": {"radius": 1}}]},
     ],
 )

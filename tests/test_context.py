@@ -20,9 +20,9 @@ from napari_noise2self.core.correlation import noise_correlation, propose_contex
 from napari_noise2self.core.errors import ConfigError, ModelMismatchError
 from napari_noise2self.core.masks import Grid
 from napari_noise2self.core.methods import Noise2Self
-from napari_noise2self.core.model import TrainingRecord
 from napari_noise2self.core.normalization import Normalization
 from napari_noise2self.core.patches import ALONE, Crops, HeldOut
+from napari_noise2self.core.record import TrainingRecord
 
 Tiny = Callable[..., api.TrainingConfig]
 Train = Callable[..., list[api.Progress]]
@@ -295,7 +295,7 @@ def test_a_trained_denoiser_keeps_its_context(
     assert denoiser.context == 2
     train(denoiser, movie, context=1)
     assert denoiser.context == 1
-    with pytest.raises(ModelMismatchError, match="context 1"):
+    with pytest.raises(ModelMismatchError, match="context 0 instead of 1"):
         train(denoiser, movie, context=0)
     with pytest.raises(ConfigError, match=r"Denoiser\.for_image"):
         train(api.Denoiser.for_image(movie, "ZYX", tiny()), movie, dimensions=3)

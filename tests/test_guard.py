@@ -17,7 +17,8 @@ from torch import Tensor
 from napari_noise2self import api
 from napari_noise2self.core.axes import Stack
 from napari_noise2self.core.guard import SHARED_WINDOW, Guard
-from napari_noise2self.core.noise import ChannelNoise, NoiseLevel, estimate_noise
+from napari_noise2self.core.noise import estimate_noise
+from napari_noise2self.core.noise_level import ChannelNoise, NoiseLevel
 from napari_noise2self.core.normalization import Normalization
 
 Build = Callable[..., api.TrainingConfig]

@@ -17,7 +17,7 @@ from torch import Tensor
 from napari_noise2self import api
 from napari_noise2self.core import model
 from napari_noise2self.core.methods import METHODS
-from napari_noise2self.core.model import TrainingRecord
+from napari_noise2self.core.record import TrainingRecord
 
 Random = Callable[..., api.Denoiser]
 Noise = Callable[..., NDArray[np.float32]]

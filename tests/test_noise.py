@@ -9,7 +9,8 @@ from scipy.ndimage import gaussian_filter
 from napari_noise2self.core.axes import Stack
 from napari_noise2self.core.clipping import clipped_levels
 from napari_noise2self.core.errors import ImageError
-from napari_noise2self.core.noise import NoiseLevel, estimate_noise
+from napari_noise2self.core.noise import estimate_noise
+from napari_noise2self.core.noise_level import NoiseLevel
 
 SHAPE = (256, 256)
 

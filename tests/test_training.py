@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_noise2self import api
-from napari_noise2self.core import methods, state, training
+from napari_noise2self.core import methods, state, training, validation
 from napari_noise2self.core.looks import Look
 from napari_noise2self.core.normalization import Normalization
 from napari_noise2self.core.optimizer import AdamW, Muon
@@ -134,7 +134,7 @@ def test_the_held_out_pixels_are_never_a_target_and_validation_sees_them_alone(
         return masked_errors(prediction, target, mask)
 
     masked_errors = methods.masked_errors
-    for module in (methods, training):  # the steps', and the looks'
+    for module in (methods, validation):  # the steps', and the looks'
         monkeypatch.setattr(module, "masked_errors", noting)
     train(denoiser, image)
     grid = denoiser.method.grid
@@ -264,7 +264,10 @@ def test_reading_that_takes_long_tells_how_far_it_is(
     events = list(api.train(made(image, tiny(steps=2, context=0)), image))
     read = [event for event in events if event.stage == "read"]
     assert events[: len(read)] == read
-    assert [event.step for event in read] == list(range(2, read[0].steps + 1))
+    steps = [event.step for event in read]
+    assert steps[:5] == [2, 3, 4, 5, 6]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == read[0].steps
     assert len(read) > 6  # frames, and held-out pixels
     assert read[-1].seconds_left == 0
     assert [event.step for event in events[len(read) :]] == [0, 1, 2]
@@ -285,6 +288,51 @@ def test_a_stop_while_it_reads_leaves_the_model_as_it_was(
     assert denoiser.record.steps == before
     assert all(map(torch.equal, denoiser.network.parameters(), had))
     assert train(denoiser, image, steps=6)[-1].step == 6
+
+
+def test_a_stop_in_the_middle_of_the_held_out_pixels_is_no_look_at_them(
+    tiny: Build, noise: Noise, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a stop between two looks, where the last weights are looked at once more."""
+    image = noise(6, 48, 48)
+    denoiser = made(image, tiny(context=0))
+    with closing(api.train(denoiser, image)) as events:
+        for event in events:
+            if event.step == 3:
+                break
+    had = weights(denoiser)
+    monkeypatch.setattr(training, "READ_PATIENCE", 0.0)
+    with closing(api.train(denoiser, image, replace(denoiser.config, steps=6))) as events:
+        for event in events:
+            assert event.stage == "read"
+            if event.step > 10:  # the six frames, and some windows
+                break
+    assert event.step < event.steps
+    assert equal(weights(denoiser), had)
+
+
+def test_what_does_not_fit_the_image_is_refused_here_as_well(
+    image: NDArray[np.float32], tiny: Build
+) -> None:
+    """And not only by the analysis: a training may have another configuration."""
+    denoiser = made(image, tiny())
+    for change, message in (({"footprint": (31, 31)}, "more than half"), ({"context": 2}, "frame")):
+        with pytest.raises(api.ConfigError, match=message):
+            next(api.train(denoiser, image, tiny(**change)))
+
+
+def test_a_hole_that_is_given_later_is_said_to_be_given(
+    image: NDArray[np.float32], tiny: Build, train: Train
+) -> None:
+    denoiser = made(image, tiny(noise_model=True))
+    assert "single pixels" in denoiser.record.noise
+    assert denoiser.guard is not None
+    before = denoiser.guard.window
+    train(denoiser, image, steps=2, footprint=(5, 5))
+    assert denoiser.record.noise == "the hole of 5 x 5 pixels was given"
+    assert denoiser.guard.window > before
+    expected = made(image, tiny(noise_model=True, footprint=(5, 5))).guard
+    assert denoiser.guard == expected
 
 
 # One seed, one result
@@ -444,7 +492,7 @@ def test_weights_that_are_worse_by_chance_only_are_kept(
     image: NDArray[np.float32], tiny: Build, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crops = iter([(4.0, 4.0, 4.0), (2.0, 2.0, 2.0), (1.0, 2.0, 3.3), (2.2, 2.3, 2.4)])
-    monkeypatch.setattr(training.Loop, "_validate", lambda self: Look(next(crops), (1, 1, 1)))
+    monkeypatch.setattr(training.Validation, "look", lambda self: Look(next(crops), (1, 1, 1)))
     denoiser = made(image, tiny(steps=12))
     train(denoiser, image)
     assert denoiser.record.best_step == 8, "the loss at 4 is lower by chance, that at 12 is higher"
@@ -456,7 +504,7 @@ def test_what_is_worse_by_chance_only_does_not_add_up(
 ) -> None:
     """Each is compared with the lowest of all, not with the one before."""
     crops = iter([(2.0, 2.0), (1.9, 2.3), (2.1, 2.2), (2.2, 2.1)])
-    monkeypatch.setattr(training.Loop, "_validate", lambda self: Look(next(crops), (1, 1)))
+    monkeypatch.setattr(training.Validation, "look", lambda self: Look(next(crops), (1, 1)))
     denoiser = made(image, tiny(steps=12))
     train(denoiser, image)
     assert denoiser.record.best_step == 4
@@ -464,7 +512,7 @@ def test_what_is_worse_by_chance_only_does_not_add_up(
 
 def looks(monkeypatch: pytest.MonkeyPatch, values: Iterator[float]) -> None:
     """Let the looks at the held-out pixels, all in one crop, find these losses."""
-    monkeypatch.setattr(training.Loop, "_validate", lambda self: Look((next(values),), (1,)))
+    monkeypatch.setattr(training.Validation, "look", lambda self: Look((next(values),), (1,)))
 
 
 def test_the_best_weights_are_restored(
@@ -915,3 +963,15 @@ def test_a_long_training_on_correlated_noise_is_warned_of(
         second = next(events)
     assert (first.notice is not None and "the noise is correlated" in first.notice) is warned
     assert second.notice is None
+
+
+def test_who_goes_on_for_long_on_correlated_noise_is_warned_as_well(
+    image: NDArray[np.float32], tiny: Build, train: Train
+) -> None:
+    denoiser = made(image, tiny(steps=2, footprint=(3, 3)))
+    assert not any(event.notice for event in train(denoiser, image))
+    with closing(api.train(denoiser, image, replace(denoiser.config, steps=2500))) as events:
+        first = next(events)
+    assert first.step == 2
+    assert first.notice is not None
+    assert "2500 steps are many" in first.notice

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -12,20 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from .core.axes import Image, Stack, check_size
-from .core.config import Output, Progress, TrainingConfig, last_result, sizes_in_words
-from .core.correlation import noise_correlation, propose_context
-from .core.errors import ConfigError
-from .core.guard import Guard
-from .core.masks import Grid
-from .core.methods import METHODS, Noise2Self
-from .core.model import Model, TrainingRecord, check_footprint
-from .core.noise import measured_noise, reliance
-from .core.normalization import Normalization
-from .core.patches import check_hole, patch_shape
+from .core.analysis import Analysis, analyse_iter
+from .core.config import Output, Progress, TrainingConfig, last_result
+from .core.model import Model
 from .core.prediction import predict_iter
-from .core.recorruption import Recorruption
-from .core.verdict import TEXTURE, shared_by_neighbours
+from .core.record import TrainingRecord
 from .io.models import read_model, write_model
 
 
@@ -92,72 +82,24 @@ class Denoiser(Model):
             ``stage="analyse"``.
         """
         config = config or TrainingConfig()
-        stack = Stack.of(image, axes)
-        stack = replace(stack, planes=config.dimensions_for(stack.axes) == 2)
-        check_size(stack.spatial)
-        started = time.perf_counter()
-        for progress in Normalization.fit_iter(stack):
-            if progress.result is None:
-                yield progress
-            else:
-                normalization = progress.result
-        named = f"{image.name}: " if isinstance(image, Image) else ""
-        footprint, context, noise = config.footprint, config.context, ""
-        if footprint is not None:
-            noise = f"the hole of {sizes_in_words(footprint)} pixels was given"
-        if METHODS[config.method].takes_target:
-            footprint, noise = (1,) * len(stack.spatial), "trained on pairs: nothing is hidden"
-            context = 0
-        elif footprint is None or context is None or config.noise_model:
-            correlation = noise_correlation(stack, seed=config.seed)
-            if footprint is None:
-                footprint, noise = correlation.footprint, correlation.sentence
-            if context is None:
-                context = propose_context(correlation, stack)
-        check_footprint(footprint, stack.axes)
-        check_hole(footprint, patch_shape(stack.spatial, config))
-        if context and not stack.context_axis:
-            raise ConfigError(
-                f'context={context} for an image with axes "{stack.axes}": it has no frames (T) or '
-                "planes (Z) to see beside each other; leave context out, or correct the axes"
-            )
-        if context:
-            kind = "plane" if stack.context_axis == "Z" else "frame"
-            noise += f"; each {kind} is denoised with the {context} before and after it in view"
-        method = METHODS[config.method](Grid.for_footprint(footprint, config.stride), context)
-        guard = None
-        if config.noise_model and isinstance(method, Noise2Self):
-            constant = [c for c, std in enumerate(normalization.std) if std == 0]
-            level = measured_noise(stack, correlation, seed=config.seed, constant=constant)
-            guard = Guard.from_noise(level, normalization, shared=max(footprint) > 1)
-            mean, std = normalization.mean, normalization.std
-            if config.footprint is None and shared_by_neighbours(footprint, level, mean, std):
-                noise += f"; {TEXTURE}; if it is texture, give footprint={(1,) * len(footprint)}"
-            if max(footprint) == 1:
-                relied_on, said = reliance(stack, level, seed=config.seed, constant=constant)
-                noise += f"; {said}"
-                if level is not None and relied_on:
-                    known = Recorruption.from_noise(level, normalization)
-                    method = replace(method, recorruption=known)
+        for event in analyse_iter(image, axes, config):
+            if event.result is None:
+                yield event
+        yield replace(event, result=cls._from_analysis(event.result, config))
+
+    @classmethod
+    def _from_analysis(cls, found: Analysis, config: TrainingConfig) -> Self:
         denoiser = cls(
             network=nn.Identity(),
-            method=method,
-            normalization=normalization,
-            guard=guard,
-            axes=stack.axes,
+            method=found.method,
+            normalization=found.normalization,
+            guard=found.guard,
+            axes=found.axes,
             config=config,
-            record=TrainingRecord(image=named + stack.understood, noise=noise),
+            record=TrainingRecord(image=found.image, noise=found.noise),
         )
         denoiser.network = denoiser.build()
-        yield Progress(
-            stage="analyse",
-            step=progress.steps,
-            steps=progress.steps,
-            seconds=time.perf_counter() - started,
-            seconds_left=0.0,
-            notice=noise if config.footprint is None and max(footprint) > 1 else None,
-            result=denoiser,
-        )
+        return denoiser
 
     def predict(
         self,

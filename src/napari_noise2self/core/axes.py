@@ -239,7 +239,13 @@ class Stack:
 
     @classmethod
     def of(
-        cls, image: Any, axes: str | None = None, *, rgb: bool = False, planes: bool = False
+        cls,
+        image: Any,
+        axes: str | None = None,
+        *,
+        like: str = "",
+        rgb: bool = False,
+        planes: bool = False,
     ) -> Stack:
         """See `image` as a stack with these `axes`, else with the image's own, else with a guess.
 
@@ -250,6 +256,8 @@ class Stack:
         axes
             Axes string such as ``"TZCYX"``; None for the image's own, else a
             guess from the shape.
+        like
+            Axes to take instead of a guess, if there are as many dimensions.
         rgb
             Whether the last dimension is known to hold colour.
         planes
@@ -282,6 +290,8 @@ class Stack:
                 "dask array first"
             )
         shape = tuple(int(n) for n in image.shape)
+        if axes is None and len(like) == len(shape):
+            axes = like
         guessed = axes is None
         axes = guess_axes(shape, rgb=rgb) if axes is None else check_axes(shape, axes)
         if 0 in shape:
@@ -291,6 +301,11 @@ class Stack:
             sentence += f' (axes "{axes}" taken from the shape)'
             _log.info("image understood as %s", sentence)
         return cls(image, axes, sentence, planes, chunks or Chunks.of(image))
+
+    def forget(self) -> None:
+        """Give up what is kept of the chunks that were read last."""
+        if self.chunks is not None:
+            self.chunks.forget()
 
     @property
     def dtype(self) -> np.dtype[Any]:

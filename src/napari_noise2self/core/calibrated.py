@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from .axes import Image, Stack
+from .axes import Stack, check_axes
 from .blocks import blocks, finite
 from .classical import FAMILIES, Family, family_of
-from .config import Output, Progress, check_output, last_result, sizes_in_words
+from .config import Output, Progress, check_output, last_result, odd_widths, sizes_in_words
 from .destination import destination
-from .errors import ImageError, ModelFileError, ModelMismatchError
+from .errors import ImageError, ModelFileError, ModelMismatchError, Noise2SelfError
 from .invariance import strides
 from .plain import plain
 
@@ -158,11 +158,7 @@ class Calibration:
         ImageError
             If it is so small that nothing is left to see around a hole.
         """
-        axes = axes or (image.axes if isinstance(image, Image | Stack) else None)
-        data = image.data if isinstance(image, Image) else image
-        if axes is None and np.ndim(data) == len(self.axes):
-            axes = self.axes
-        stack = Stack.of(image, axes)
+        stack = Stack.of(image, axes, like=self.axes)
         if len(stack.spatial) != len(self.footprint) or stack.channels != len(self.scale):
             raise ModelMismatchError(
                 f"calibrated on {len(self.scale)} channel(s) in {len(self.footprint)}-D, but the "
@@ -213,24 +209,27 @@ class Calibration:
                 trials=trials,
                 scale=_numbers(values["scale"], above=0.0),
                 noise=None if noise is None else _numbers(noise),
-                footprint=tuple(int(width) for width in values["footprint"]),
+                footprint=odd_widths(values["footprint"]),
                 axes=str(values["axes"]),
             )
             channels = {len(made.losses), len(made.scale), len(made.noise or made.scale)}
-            whole = len(channels) == 1 and made.footprint and min(made.footprint) > 0
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            check_axes((1,) * len(made.axes), made.axes)
+            named = {*made.parameters, *(name for t in trials for name in t.parameters)}
+            family = FAMILIES.get(made.family)
+            whole = len(channels) == 1 and family is not None and named == {family.parameter}
+        except (AttributeError, KeyError, Noise2SelfError, TypeError, ValueError) as error:
             raise ModelFileError(
                 f"the calibration is incomplete or altered ({type(error).__name__}: {error}); "
                 "calibrate again"
             ) from error
-        if not whole or made.family not in FAMILIES:
+        if not whole:
             raise ModelFileError(
                 f"the calibration of the family {made.family!r} contradicts itself or is of a "
                 "newer version; calibrate again"
             )
         return made
 
-    def denoise(
+    def predict(
         self, image: Any, axes: str | None = None, *, output: Output = "best", out: Any = None
     ) -> Any:
         """Apply the calibrated denoiser.
@@ -270,15 +269,15 @@ class Calibration:
         >>> from napari_noise2self import samples
         >>> from napari_noise2self.core.calibration import calibrate
         >>> noisy = samples.cells(size=64).noisy
-        >>> calibrate(noisy, "median").denoise(noisy).shape
+        >>> calibrate(noisy, "median").predict(noisy).shape
         (64, 64)
         """
-        return last_result(self.denoise_iter(image, axes, output=output, out=out))
+        return last_result(self.predict_iter(image, axes, output=output, out=out))
 
-    def denoise_iter(
+    def predict_iter(
         self, image: Any, axes: str | None = None, *, output: Output = "best", out: Any = None
     ) -> Iterator[Progress]:
-        """Apply it block by block, see `denoise`; the last event's `result` is the array."""
+        """Apply it block by block, see `predict`; the last event's `result` is the array."""
         check_output(output)
         family = family_of(self.family)
         stack = self.see(image, axes)

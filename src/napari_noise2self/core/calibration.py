@@ -11,7 +11,8 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -23,7 +24,7 @@ from .axes import Stack, check_size
 from .blocks import sample_windows
 from .calibrated import Calibration, Trial
 from .classical import FAMILIES, Family, donut_gaussian, family_of
-from .config import FAMILY, Progress, check_within, last_result
+from .config import FAMILY, Progress, check_within, last_result, odd_widths
 from .correlation import NoiseCorrelation, noise_correlation
 from .errors import ConfigError, ImageError
 from .invariance import Array, offsets
@@ -97,7 +98,7 @@ def calibrate(
     Returns
     -------
     Calibration
-        With the best parameter, the curve, and ``denoise``.
+        With the best parameter, the curve, and ``predict``.
 
     Raises
     ------
@@ -164,9 +165,10 @@ def calibrate_iter(
 
 
 def _checked_footprint(widths: Sequence[int], stack: Stack) -> tuple[int, ...]:
-    ndim = len(stack.spatial)
-    footprint = tuple(int(w) for w in widths) if isinstance(widths, Iterable) else ()
-    if len(footprint) != ndim or any(w < 1 or w % 2 == 0 for w in footprint):
+    ndim, footprint = len(stack.spatial), tuple[int, ...]()
+    with suppress(ConfigError):  # what is expected here is said more exactly
+        footprint = odd_widths(widths)
+    if len(footprint) != ndim:
         raise ConfigError(
             f"footprint={widths!r}: expected one odd width for each of the axes "
             f"{stack.spatial_axes}, for example {(1,) * (ndim - 2) + (5, 5)}"

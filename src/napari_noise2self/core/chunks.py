@@ -50,6 +50,7 @@ class Chunks:
         self.array, self.limit = array, limit
         self._itemsize = np.dtype(array.dtype).itemsize
         self._kept: OrderedDict[Box, NDArray[Any]] = OrderedDict()
+        self._bytes = 0  # of what is kept
         self._lock = threading.Lock()
 
     @cached_property  # a long movie has many, and not every one who sees it reads it
@@ -87,13 +88,21 @@ class Chunks:
             if box in self._kept:
                 self._kept.move_to_end(box)
                 return self._kept[box]
-        values = np.asarray(self.array[tuple(slice(*along) for along in box)])
+        values = np.asarray(self.array[tuple(slice(*along) for along in box)]).view()
         values.flags.writeable = False  # whoever changes what was read changes a copy
         with self._lock:
-            self._kept[box] = values
-            while sum(v.nbytes for v in self._kept.values()) > self.limit:
-                self._kept.popitem(last=False)
+            if box not in self._kept:  # another thread may have been faster
+                self._kept[box] = values
+                self._bytes += values.nbytes
+            while self._bytes > self.limit:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
         return values
+
+    def forget(self) -> None:
+        """Keep nothing of what was read so far."""
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
 
 
 def _edges(size: int, along: int | Sequence[int]) -> list[int]:

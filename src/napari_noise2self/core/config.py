@@ -156,7 +156,7 @@ class TrainingConfig:
                 f"time_limit={self.time_limit!r}: expected seconds above 0, or None for no limit"
             )
         if self.footprint is not None:
-            self._set("footprint", _checked_footprint(self.footprint))
+            self._set("footprint", odd_widths(self.footprint))
         if self.dimensions not in (None, 2, 3):
             raise ConfigError(f"dimensions={self.dimensions!r}: expected 2, 3 or None")
         if self.footprint and self.dimensions not in (None, len(self.footprint)):
@@ -250,7 +250,14 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _checked_footprint(widths: Any) -> tuple[int, ...]:
+def odd_widths(widths: Any) -> tuple[int, ...]:
+    """Return the widths of a hole as a tuple.
+
+    Raises
+    ------
+    ConfigError
+        If they are not two or three odd whole numbers above 0.
+    """
     sizes = tuple(widths) if isinstance(widths, Iterable) else ()
     if len(sizes) not in (2, 3) or any(not _is_whole(w) or w < 1 or w % 2 == 0 for w in sizes):
         raise ConfigError(

@@ -63,6 +63,12 @@ class NoiseCorrelation:
         return max(found, key=lambda c: c.strength, default=None)
 
     @cached_property  # in a volume it takes seconds
+    def holes(self) -> tuple[tuple[int, ...], ...]:
+        """The hole that each channel asks for; empty for one that could not be measured."""
+        pairs = zip(self.channels, self.loudness, strict=True)
+        return tuple(hole(channel, loudness) if channel else () for channel, loudness in pairs)
+
+    @property
     def footprint(self) -> tuple[int, ...]:
         """Width of the hole along each spatial axis; see `propose_footprint`."""
         return propose_footprint(self)
@@ -135,11 +141,7 @@ def propose_footprint(correlation: NoiseCorrelation) -> tuple[int, ...]:
         ``(5, 5)`` for correlated camera noise, ``(1, 9)`` for horizontal lines.
         The channel that asks for most decides.
     """
-    holes = [
-        hole(channel, loudness)
-        for channel, loudness in zip(correlation.channels, correlation.loudness, strict=True)
-        if channel
-    ]
+    holes = [hole for hole in correlation.holes if hole]
     return tuple(map(max, zip(*holes, strict=True))) or (1,) * len(correlation.spatial_axes)
 
 
@@ -166,13 +168,13 @@ def propose_context(correlation: NoiseCorrelation, stack: Stack) -> int:
 
 
 def _sentence(correlation: NoiseCorrelation) -> str:
-    pairs = zip(correlation.channels, correlation.loudness, strict=True)
-    channels = [(channel, loudness) for channel, loudness in pairs if channel]
+    each = zip(correlation.channels, correlation.loudness, correlation.holes, strict=True)
+    channels = [found for found in each if found[0]]
     if not channels:
         return "the correlation of the noise could not be measured: no part of the image is usable"
-    channel, loudness = max(channels, key=lambda c: (hole(*c), max(a.strength for a in c[0])))
+    channel, loudness, _ = max(channels, key=lambda c: (c[2], max(a.strength for a in c[0])))
     values = ", ".join(f"{a.axis.lower()} {a.strength:.2f}" for a in reversed(channel))
-    widths = propose_footprint(correlation)
+    widths = correlation.footprint
     if max(widths) == 1 and alike(channel):
         return (
             f"neighbouring pixels are alike even in the flattest places ({values}), but "

@@ -1,11 +1,12 @@
-"""Which device computes, in which precision, and how much memory it has left."""
+"""Which device computes, in which precision and mode, and how much memory it has left."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from threading import Lock
 from traceback import clear_frames
+from typing import TypeVar
 
 import psutil
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from .config import Precision
 from .errors import DeviceError, DeviceMemoryError
+
+T = TypeVar("T")
 
 
 def resolve_device(name: str | None = None) -> torch.device:
@@ -102,6 +105,20 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
+
+
+def with_gradients(events: Generator[T, None, None]) -> Iterator[T]:
+    """Advance a generator with gradients, in whatever mode of torch's its caller is."""
+    try:
+        while True:
+            with torch.inference_mode(False), torch.enable_grad():
+                event = next(events, None)
+            if event is None:
+                return
+            yield event
+    finally:
+        with torch.inference_mode(False), torch.enable_grad():
+            events.close()
 
 
 def laid_on(device: torch.device, values: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from .axes import Stack
 from .config import Progress, check_within
 from .correlation import NoiseCorrelation, noise_correlation
 from .faults import Faults, find_faults_iter
-from .noise import NoiseLevel, measured_noise
+from .noise import measured_noise
+from .noise_level import NoiseLevel
 from .plain import plain
 from .verdict import Advice, Assumption, advise, judge_assumption, remarks_on, signal_to_noise
 
@@ -71,7 +72,7 @@ class Diagnosis:
     def snr(self, channel: int = 0) -> float | None:
         """Return signal over noise in decibels; None where the noise level is not known.
 
-        Variance of the structure over the mean variance of the noise.
+        Variance of the structure over that of the noise.
 
         Parameters
         ----------
@@ -80,7 +81,8 @@ class Diagnosis:
         """
         if self.noise is None:
             return None
-        return signal_to_noise(self.noise, self.faults, channel)
+        mean, variance = self.faults.mean[channel], self.faults.variance[channel]
+        return signal_to_noise(self.noise, mean, variance, channel)
 
     def remarks(self) -> list[str]:
         """Return one sentence for each fault that is worth a word."""

@@ -19,7 +19,7 @@ from .axes import Stack
 from .clipping import clipped_levels
 from .config import Progress
 from .flatness import neighbour_axes, sample_runs
-from .noise import NoiseLevel
+from .noise_level import NoiseLevel
 
 PLANES = 256
 """Planes looked at, at most, spread evenly over time points and depth."""
@@ -65,9 +65,8 @@ class Faults:
         For each channel, the counts of `BINS` equal bins over its range.
     lowest, highest
         Ends of the range of each channel.
-    variance
-        Variance of each channel, structure and noise together, hot pixels
-        replaced.
+    mean, variance
+        Of each channel, structure and noise together, hot pixels replaced.
     """
 
     saturated: tuple[float, ...]
@@ -83,6 +82,7 @@ class Faults:
     histogram: tuple[tuple[int, ...], ...]
     lowest: tuple[float, ...]
     highest: tuple[float, ...]
+    mean: tuple[float, ...]
     variance: tuple[float, ...]
 
     def drift(self, channel: int = 0) -> float | None:
@@ -169,6 +169,7 @@ def find_faults_iter(
             histogram=tuple(pixels.histogram),
             lowest=tuple(pixels.lowest),
             highest=tuple(pixels.highest),
+            mean=tuple(pixels.mean),
             variance=tuple(pixels.variance),
         ),
     )
@@ -217,7 +218,8 @@ class _Pixels:
         runs = sample_runs(stack, neighbour_axes(stack)[:1], seed=seed)
         self.saturated, self.clipped = [], []
         self.hot, self.hot_stay, self.hot_variance = [], [], []
-        self.histogram, self.lowest, self.highest, self.variance = [], [], [], []
+        self.histogram, self.lowest, self.highest = [], [], []
+        self.mean, self.variance = [], []
         total = bad = 0
         for channel in range(stack.channels):
             planes = [run[:, channel] for run in runs]  # each (run, y, x)
@@ -231,6 +233,7 @@ class _Pixels:
             self.hot.append(float("nan") if noise is None else _mean(h for h, _ in hot))
             self.hot_stay.append(_stay([h for h, _ in hot]))
             values = _finite(np.concatenate([replaced.ravel() for _, replaced in hot]))
+            self.mean.append(float(values.mean(dtype=np.float64)))
             self.variance.append(float(values.var(dtype=np.float64)))
             self.hot_variance.append(float(1 - self.variance[-1] / before) if before else 0.0)
             lowest, highest = float(values.min()), float(values.max())

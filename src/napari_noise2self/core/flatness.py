@@ -46,6 +46,9 @@ STRATA = tuple(np.linspace(0, 1, 9).tolist())
 FEWEST = 24
 """A stratum holds at least this many flat blocks, unless the image is too small for it."""
 
+OVERLAP = 3.0
+"""Blocks that overlap count for one in so many, where a standard error is taken."""
+
 
 def _cosines() -> NDArray[np.float64]:
     position = np.arange(EDGE)

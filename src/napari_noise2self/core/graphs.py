@@ -1,4 +1,4 @@
-"""CUDA graphs: a GPU records a training step once and replays it: CUDA graphs.
+"""A GPU records a training step once and replays it: CUDA graphs.
 
 The hundreds of kernels of a training step take a fast GPU less time than a host takes to ask
 for them. Asked for once, and recorded, they are repeated by a single request.

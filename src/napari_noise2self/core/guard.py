@@ -27,13 +27,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from torch import Tensor
 
 from .filters import local_mean
-from .noise import NoiseLevel
+from .noise_level import NoiseLevel
 from .normalization import Normalization
 
 EXCESS = 1.25
@@ -109,7 +109,11 @@ class Guard:
             return None
         bounds = [c.bounded() for c in noise.normalized(normalization).channels]
         gain, intercept, least = zip(*bounds, strict=True)
-        return cls(gain, intercept, least, SHARED_WINDOW if shared else WINDOW)
+        return cls(gain, intercept, least).behind(shared=shared)
+
+    def behind(self, *, shared: bool) -> Self:
+        """Return the guard for a hole that is wide since noise is `shared`, or for a pixel."""
+        return replace(self, window=SHARED_WINDOW if shared else WINDOW)
 
     def give_back(self, noisy: Tensor, result: Tensor) -> Tensor:
         """Return `result` with the part of its residual that noise cannot explain.

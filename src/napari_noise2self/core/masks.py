@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .axes import SPATIAL
 from .errors import ConfigError
 from .filters import gaussian_weights, weighted_sum_zeros
 
@@ -91,6 +92,16 @@ class Grid:
             targets = targets & (phase % stride == 0).view(view)
             hidden = hidden & ((phase + width // 2) % stride < width).view(view)
         return targets, hidden
+
+
+def check_footprint(footprint: tuple[int, ...], axes: str) -> None:
+    """Refuse a hole that has neither a width for Y and X nor one for each spatial axis."""
+    spatial = "".join(a for a in SPATIAL if a in axes)
+    if len(footprint) not in (2, len(spatial)):
+        raise ConfigError(
+            f"footprint={footprint} has {len(footprint)} widths and the image {len(spatial)} "
+            f'spatial axes ("{spatial}"); give one odd width for each, or None to measure them'
+        )
 
 
 def donut_weights(width: int) -> tuple[float, ...]:

@@ -2,86 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from .axes import SPATIAL, Image, Stack, check_axes, check_size
-from .config import TrainingConfig
+from .analysis import given
+from .axes import Stack, check_axes, check_size
+from .config import TrainingConfig, sizes_in_words
 from .errors import ConfigError, ModelFileError, ModelMismatchError
 from .guard import Guard
-from .methods import Method, Noise2Self, method_from_dict, method_to_dict
+from .masks import Grid, check_footprint
+from .methods import (
+    METHODS,
+    Method,
+    Noise2Self,
+    method_from_dict,
+    method_to_dict,
+    with_recorruption,
+)
 from .networks import build_network, outline
 from .normalization import Normalization
+from .patches import check_context, check_hole, patch_shape
+from .record import TrainingRecord
 from .recorruption import Recorruption
 
 if TYPE_CHECKING:
     from .state import TrainingState
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingRecord:
-    """How a model came to be; saved with it.
-
-    Attributes
-    ----------
-    image
-        The image that it was trained on, in words.
-    noise
-        What was found about the noise's correlation, and the hole that follows.
-    device
-        What it was trained on, for example ``"GPU: NVIDIA H100"``.
-    steps
-        Optimiser steps of the latest training.
-    earlier_steps
-        Steps of the trainings before it, from whose weights it began.
-    seconds
-        Time they took.
-    best_step
-        Step whose averaged weights these are.
-    validation_loss, baseline_loss
-        Loss on the held-out pixels of these weights and of the donut average,
-        normalized units.
-    curve
-        (step, validation loss) of each look at the held-out pixels.
-    """
-
-    image: str = ""
-    noise: str = ""
-    device: str = ""
-    steps: int = 0
-    earlier_steps: int = 0
-    seconds: float = 0.0
-    best_step: int = 0
-    validation_loss: float = math.nan
-    baseline_loss: float = math.nan
-    curve: tuple[tuple[int, float], ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record in JSON's types; what is not known is None."""
-        values = {k: _known(v) for k, v in asdict(self).items()}
-        values["curve"] = [[step, _known(loss)] for step, loss in self.curve]
-        return values
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> TrainingRecord:
-        """Rebuild a record; fields that this version does not know are left out."""
-        known: dict[str, Any] = {f.name: type(f.default) for f in fields(cls)}
-        kept = {k: known[k](v) for k, v in values.items() if k in known and v is not None}
-        kept["curve"] = tuple(
-            (int(step), math.nan if loss is None else float(loss))
-            for step, loss in kept.get("curve", ())
-        )
-        return cls(**kept)
-
-
-def _known(value: Any) -> Any:
-    """Return `value`; None for what JSON has no number for."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -160,6 +109,11 @@ class Model:
         return self.record.steps + self.record.earlier_steps > 0
 
     @property
+    def in_training(self) -> bool:
+        """Whether a call of `train` has it in hand."""
+        return self.training is not None and self.training.loop is not None
+
+    @property
     def device(self) -> torch.device:
         """Where the weights lie."""
         return next(self.network.parameters()).device
@@ -181,6 +135,65 @@ class Model:
             "inputs": self.channels * (1 + 2 * self.context),
         }
 
+    def adopt(self, config: TrainingConfig, stack: Stack) -> None:
+        """Take over `config`; a network that has not trained yet is rebuilt to its architecture.
+
+        A training of the model that was left lying unfinished is put to rest.
+
+        Parameters
+        ----------
+        config
+            How to train.
+        stack
+            On what.
+
+        Raises
+        ------
+        ConfigError
+            If footprint or context do not fit the image, or the dimensions are not the model's.
+        ModelMismatchError
+            If the model has been trained with another architecture or method.
+        """
+        footprint = config.footprint or self.footprint
+        check_footprint(footprint, self.axes)
+        dimensions = config.dimensions or len(footprint)
+        if dimensions != self.ndim:
+            raise ConfigError(
+                f"dimensions={dimensions}, and the denoiser was made for {self.ndim}; give this "
+                "configuration to Denoiser.for_image as well"
+            )
+        check_hole(footprint, patch_shape(stack.spatial, config))
+        grid = Grid.for_footprint(footprint, config.stride)
+        context = self.context if config.context is None else config.context
+        if METHODS[config.method].takes_target:
+            context = 0  # a network that trains on pairs sees the image alone
+        check_context(context, stack)
+        recorruption = self.recorruption if config.noise_model else None
+        if max(footprint) > 1:
+            recorruption = None  # it knows of no correlated noise
+        had = self.config
+        wanted = _architecture(config, grid, context, recorruption)
+        have = _architecture(had, self.method.grid, self.context, self.recorruption)
+        differ = [name for name in wanted if wanted[name] != have[name]]
+        if self.trained and differ:
+            asked = ", ".join(f"{name} {wanted[name]} instead of {have[name]}" for name in differ)
+            raise ModelMismatchError(
+                f"the configuration asks for another model than the one that was trained: {asked}; "
+                "keep the model's with dataclasses.replace(denoiser.config, ...), or begin a new "
+                "Denoiser"
+            )
+        if self.training is not None and self.training.loop is not None:
+            # an iterator that was left lying: before its weights may be replaced
+            self.training.loop.rest(look=True)
+        self.config = config
+        if not self.trained:
+            if footprint != self.footprint:
+                self.record = replace(self.record, noise=given(footprint))
+                self.guard = self.guard and self.guard.behind(shared=max(footprint) > 1)
+            self.method = with_recorruption(METHODS[config.method](grid, context), recorruption)
+            self.training = None
+            self.network = self.build()
+
     def see(self, image: Any, axes: str | None = None) -> Stack:
         """See `image` as a stack that fits this model.
 
@@ -194,11 +207,7 @@ class Model:
         ModelMismatchError
             If the image's channels or dimensionality are not the model's.
         """
-        own = axes or (image.axes if isinstance(image, Image | Stack) else None)
-        data = image.data if isinstance(image, Image) else image
-        if own is None and len(getattr(data, "shape", ())) == len(self.axes):
-            own = self.axes
-        stack = Stack.of(image, own, planes=self.ndim == 2)
+        stack = Stack.of(image, axes, like=self.axes, planes=self.ndim == 2)
         if len(stack.spatial) != self.ndim:
             raise ModelMismatchError(
                 "the model was trained on volumes (3-D, axes with Z) and the image has axes "
@@ -310,11 +319,17 @@ class Model:
         return model
 
 
-def check_footprint(footprint: tuple[int, ...], axes: str) -> None:
-    """Refuse a hole that has neither a width for Y and X nor one for each spatial axis."""
-    spatial = "".join(a for a in SPATIAL if a in axes)
-    if len(footprint) not in (2, len(spatial)):
-        raise ConfigError(
-            f"footprint={footprint} has {len(footprint)} widths and the image {len(spatial)} "
-            f'spatial axes ("{spatial}"); give one odd width for each, or None to measure them'
-        )
+def _architecture(
+    config: TrainingConfig, grid: Grid, context: int, recorruption: Recorruption | None
+) -> dict[str, Any]:
+    """Return, by name, what cannot change once a network has been trained."""
+    return {
+        "method": config.method,
+        "network": config.network,
+        "width": config.width,
+        "depth": config.depth,
+        "context": context,
+        "footprint": sizes_in_words(grid.footprint),
+        "stride": sizes_in_words(grid.stride),
+        "use of the noise level": "no" if recorruption is None else "yes",
+    }

@@ -109,6 +109,21 @@ def check_hole(footprint: Sequence[int], patch: Sequence[int]) -> None:
         )
 
 
+def check_context(context: int, stack: Stack) -> None:
+    """Refuse neighbours in view where an image has none.
+
+    Raises
+    ------
+    ConfigError
+        If there are neither frames nor planes of one.
+    """
+    if context and not stack.context_axis:
+        raise ConfigError(
+            f'context={context} for an image with axes "{stack.axes}": it has no frames (T) or '
+            "planes (Z) to see beside each other; leave context out, or correct the axes"
+        )
+
+
 def corner_range(extent: int, size: int) -> tuple[int, int]:
     """Return the range to draw the first pixel of a window from, before it is pushed inside.
 

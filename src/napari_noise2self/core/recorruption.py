@@ -29,7 +29,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -37,7 +37,7 @@ from torch import Tensor
 
 from .devices import autocast, laid_on
 from .filters import local_mean
-from .noise import NoiseLevel
+from .noise_level import NoiseLevel
 from .normalization import Normalization
 
 FEW = 6.0
@@ -182,7 +182,7 @@ def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
     return _laid(values, like.device).view(-1, *(1,) * (like.ndim - 2))
 
 
-@lru_cache(maxsize=32)
+@cache  # a few numbers for each model, never dropped: a recorded step reads them where they lie
 def _laid(values: tuple[float, ...], device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device)
 

@@ -17,7 +17,7 @@ from scipy import ndimage
 from .clipping import clipped_levels
 from .errors import ImageError
 from .flatness import EDGE, HALF, Blocks, coefficients, low_energy
-from .noise import NoiseLevel
+from .noise_level import NoiseLevel
 
 BINS = 8
 """Bins of brightness, of equal numbers of pixels."""

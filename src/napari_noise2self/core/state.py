@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from .devices import describe_device
 from .looks import Look
-from .model import Model, TrainingRecord
+from .model import Model
 from .optimizer import Optimizer
+from .record import TrainingRecord
 
 if TYPE_CHECKING:
     from .training import Loop

@@ -13,19 +13,24 @@ import torch
 from torch import Tensor, nn
 
 from .axes import Image, Stack
-from .batch import Batch
 from .config import Progress, TrainingConfig
-from .devices import autocast, compute_dtype, explained, keep_freed_memory, resolve_device
-from .errors import ConfigError, DeviceMemoryError, ModelMismatchError
+from .devices import (
+    autocast,
+    compute_dtype,
+    explained,
+    keep_freed_memory,
+    resolve_device,
+    with_gradients,
+)
+from .errors import DeviceMemoryError
 from .graphs import Recorded, can_record
 from .looks import Look
-from .masks import Grid, donut_fill
-from .methods import METHODS, Noise2Self, masked_errors, with_recorruption
-from .model import Model, check_footprint
-from .networks import continued
+from .methods import Noise2Self, with_recorruption
+from .model import Model
 from .pairs import check_pair, check_target
-from .patches import Crops, HeldOut, patch_shape, validation_windows, window_at
+from .patches import Crops, HeldOut, patch_shape, validation_windows
 from .state import begin, restore, snapshot
+from .validation import Validation
 
 WARM_UP = 20  # steps in which the learning rate rises
 HALF_PACE = 150  # steps in which it falls to a half, whatever the steps in all
@@ -94,21 +99,7 @@ def train(
     >>> progress.step
     2
     """
-    return _with_gradients(_train(model, image, config or model.config, target))
-
-
-def _with_gradients(events: Generator[Progress, None, None]) -> Generator[Progress, None, None]:
-    """Advance a training with gradients, in whatever mode of torch's its caller is."""
-    try:
-        while True:
-            with torch.inference_mode(False), torch.enable_grad():
-                event = next(events, None)
-            if event is None:
-                return
-            yield event
-    finally:
-        with torch.inference_mode(False), torch.enable_grad():
-            events.close()
+    return with_gradients(_train(model, image, config or model.config, target))
 
 
 def _train(
@@ -116,14 +107,15 @@ def _train(
 ) -> Generator[Progress, None, None]:
     device = resolve_device(config.device)
     stacks = _stacks(model, image, target, config)
-    _adopt(model, config)
+    model.adopt(config, stacks[0])
     loop = Loop(model, stacks, config, device)
     try:
         with explained(device, SMALLER):
             yield from loop.run()
     except GeneratorExit:
         if not sys.is_finalizing():  # torch no longer works then, and nobody is left to see it
-            loop.rest(look=True)
+            with explained(device, SMALLER):
+                loop.rest(look=True)
         raise
     except BaseException:
         loop.rest()
@@ -143,44 +135,6 @@ def _stacks(model: Model, image: Any, target: Any, config: TrainingConfig) -> li
     return stacks
 
 
-def _adopt(model: Model, config: TrainingConfig) -> None:
-    """Take over `config`; a network that has not trained yet is rebuilt to its architecture."""
-    footprint = config.footprint or model.footprint
-    check_footprint(footprint, model.axes)
-    dimensions = config.dimensions or len(footprint)
-    if dimensions != model.ndim:
-        raise ConfigError(
-            f"dimensions={dimensions}, and the denoiser was made for {model.ndim}; give this "
-            "configuration to Denoiser.for_image as well"
-        )
-    grid = Grid.for_footprint(footprint, config.stride)
-    context = model.context if config.context is None else config.context
-    if METHODS[config.method].takes_target:
-        context = 0  # a network that trains on pairs sees the image alone
-    recorruption = model.recorruption if config.noise_model else None
-    if max(footprint) > 1:
-        recorruption = None  # it knows of no correlated noise
-    had = model.config
-    uses, used = (r is not None for r in (recorruption, model.recorruption))
-    wanted = (config.method, config.network, config.width, config.depth, context, grid, uses)
-    have = (had.method, had.network, had.width, had.depth, model.context, model.method.grid, used)
-    if model.trained and wanted != have:
-        words = "{}, {}, width {}, depth {}, context {}, {}, noise_model {}"
-        raise ModelMismatchError(
-            f"the model was trained with {words.format(*have)} and the configuration asks for "
-            f"{words.format(*wanted)}; keep the model's with dataclasses.replace(denoiser.config, "
-            "...), or begin a new Denoiser"
-        )
-    if model.training is not None and model.training.loop is not None:
-        # An iterator that was left lying: where its weights lie, and before they may be replaced.
-        model.training.loop.rest(look=True)
-    model.config = config
-    if not model.trained:
-        model.method = with_recorruption(METHODS[config.method](grid, context), recorruption)
-        model.training = None
-        model.network = model.build()
-
-
 class Loop:
     """One call of `train`: the data on the device, and the step."""
 
@@ -198,6 +152,7 @@ class Loop:
                 model.network.to(device)
                 self.state = model.training or begin(model, device)
                 self.state.to(device)
+                self.weights_before = snapshot(model.network)
                 restore(model.network, self.state.average)
         except DeviceMemoryError:
             model.network.to(before)
@@ -205,7 +160,7 @@ class Loop:
             raise
         if self.state.stale >= config.patience:
             self.state.stale = 0  # who asks for more after the plateau gets it
-        self.windows: list[Batch] = []
+        self.validation = Validation(model, device, self.dtype)
         self.recorded: Recorded | None = None
         self.told = False  # that there is no recording
         self.first_step, self.seconds_before = self.state.step, self.state.seconds
@@ -214,12 +169,14 @@ class Loop:
     def run(self) -> Iterator[Progress]:
         """Load the data, then step until the end, the time limit or the plateau."""
         yield from self._load()
-        baseline = self._baseline()
+        baseline = self.validation.baseline()
         if not math.isclose(baseline, self.state.baseline_loss, rel_tol=1e-4):
             # The first call, or other held-out pixels, which make an earlier best meaningless.
             self.state.baseline_loss, self.state.best_loss = baseline, math.inf
             self.state.lowest = None
             yield self._progress(validation_loss=self._look(), notice=self._too_long())
+        elif (notice := self._too_long()) is not None:
+            yield self._progress(notice=notice)
         total = torch.zeros((), dtype=torch.float32, device=self.device)
         pending = 0
         while self.state.step < self.config.steps and not self._finished():
@@ -241,27 +198,21 @@ class Loop:
                 return
             yield self._progress(loss=loss, validation_loss=validation_loss, notice=notice)
 
-    @torch.no_grad()
     def _unfounded(self) -> str | None:
         """Give the noise level up where one half of a split tells of the other's noise."""
         method = self.model.method
         if not isinstance(method, Noise2Self) or method.recorruption is None:
             return None
-        generator = torch.Generator().manual_seed(self.state.seed)
-        left, least = 0.0, 0.0
-        for batch in self.windows:
-            with autocast(self.device, self.dtype):
-                errors = method.split_errors(self._predict, batch.noisy, generator)
-            left, least = left + float(errors[0]), least + float(errors[1])
-        if left >= (1 - DOUBTFUL) * least:
+        error = self.validation.error_of_a_split(method, self.state.seed)
+        if error >= 1 - DOUBTFUL:
             return None
         self.model.method = with_recorruption(method, None)
         self._forget()  # a step is another now
         return (
             "the noise is not as it was estimated: too weak, or of another kind "
-            "(one half of a split tells of the other's: "
-            f"{left / least:.0%} of the least error that is possible). From here on the "
-            "estimate is not used, and each pixel is predicted from the others alone"
+            f"(one half of a split tells of the other's: {error:.0%} of the least error that is "
+            "possible). From here on the estimate is not used, and each pixel is predicted from "
+            "the others alone"
         )
 
     def _too_long(self) -> str | None:
@@ -324,20 +275,14 @@ class Loop:
             enough=POOLED_STEPS * self.count,
         )
         places = validation_windows(first, patch, self.grid, seed)
-        parts = [places[n : n + self.count] for n in range(0, len(places), self.count)]
         blocks = 0
         for blocks, count in self.crops.renew_iter(self.state.step):
-            yield blocks, count + len(parts)
-        for number, part in enumerate(parts, 1):
-            seen = [
-                self.crops.read(n, window_at(origin, patch), self.model.context)
-                for n, origin in part
-            ]
-            noisy, *targets = (torch.stack(each) for each in zip(*seen, strict=True))
-            target = targets[0] if targets else None
-            counted = held_out.counted([origin for _, origin in part], patch, self.device)
-            self.windows.append(Batch(noisy, target, *counted))
-            yield blocks + number, blocks + len(parts)
+            yield blocks, count + len(places)
+        for windows in self.validation.read_iter(self.crops, places, self.count):
+            yield blocks + windows, blocks + len(places)
+        if self.crops.whole:  # nothing is read any more
+            for stack in self.stacks:
+                stack.forget()
 
     def _step(self) -> Tensor:
         """Draw, descend, average."""
@@ -403,40 +348,10 @@ class Loop:
         self.state.optimizer.step(rate)
         return loss.detach()
 
-    @torch.no_grad()
-    def _baseline(self) -> float:
-        """Take the donut average's loss on the held-out pixels, the line to beat."""
-        seen = []
-        for batch in self.windows:
-            _, hidden = self.grid.masks(batch.noisy.shape[2:], batch.offsets)
-            own = self.model.method.own(batch.noisy)
-            average = donut_fill(own, hidden, self.grid.footprint)
-            wanted = own if batch.target is None else batch.target
-            seen.append(masked_errors(average, wanted, batch.counted))
-        return self._gathered(seen).loss
-
-    def _predict(self, x: Tensor) -> Tensor:
-        """Apply the averaged weights as a prediction does: the border is continued."""
-        network: Any = self.model.network
-        return continued(network, x)
-
-    @torch.no_grad()
-    def _validate(self) -> Look:
-        """Look at the held-out pixels with the averaged weights."""
-        with autocast(self.device, self.dtype):
-            compared = [self.model.method.compared(self._predict, batch) for batch in self.windows]
-        return self._gathered([masked_errors(*each) for each in compared])
-
-    def _gathered(self, seen: list[tuple[Tensor, Tensor]]) -> Look:
-        """Lay the crops of all batches behind each other; one wait for the device."""
-        both = torch.cat([torch.stack(each) for each in seen], dim=1)
-        errors, counts = both.tolist()
-        return Look(tuple(errors), tuple(counts))
-
     def _look(self) -> float:
         """Validate, and keep the averaged weights if none before them are better."""
         state = self.state
-        look = self._validate()
+        look = self.validation.look()
         lowest = math.inf if state.lowest is None else state.lowest.loss
         state.stale = 0 if look.loss < lowest * (1 - IMPROVEMENT) else state.stale + 1
         if not self._worse(look):
@@ -467,13 +382,16 @@ class Loop:
         if state.loop is not self:
             return  # another call took over and saw to it
         state.loop = None
-        if math.isnan(state.baseline_loss):  # nothing has begun: its data could not be used
-            self.model.training, self.model.record = None, self.record_before
+        if math.isnan(state.baseline_loss) or not self.validation.batches:  # nothing has begun
+            restore(network, self.weights_before)
+            self.model.record = self.record_before
+            if math.isnan(state.baseline_loss):
+                self.model.training = None
             return
         state.average = snapshot(network)
         looked = state.curve and state.curve[-1][0] == state.step
-        if look and self.windows and not looked:
-            last = self._validate()
+        if look and not looked:
+            last = self.validation.look()
             if not self._worse(last):
                 self._record(state.step, last.loss)
                 return

@@ -6,13 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
-
 from .config import MINIMUM_SIZE, sizes_in_words
 from .correlation import NoiseCorrelation
 from .faults import Faults
 from .footprint import WIDEST, alike, leak
-from .noise import NoiseLevel
+from .noise_level import NoiseLevel
 
 Assumption = Literal["holds", "holds with a wider hole", "in doubt", "fails"]
 Advice = Literal["network", "calibrated", "nothing"]
@@ -48,14 +46,20 @@ FEW = 16_384
 """Pixels below which a network has too little to learn from (a rule of thumb: 128 x 128)."""
 
 
-def signal_to_noise(noise: NoiseLevel, faults: Faults, channel: int) -> float:
-    """Return the variance of the structure over the mean variance of the noise, in decibels."""
-    counts = np.array(faults.histogram[channel], float)
-    low, high = faults.lowest[channel], faults.highest[channel]
-    centres = low + (np.arange(len(counts)) + 0.5) / len(counts) * ((high - low) or 1.0)
-    variance = float(np.average(noise.variance(centres, channel), weights=counts))
-    signal = max(faults.variance[channel] - variance, 10 ** (LOWEST / 10) * variance)
-    return 10 * math.log10(signal / variance)
+def signal_to_noise(noise: NoiseLevel, mean: float, variance: float, channel: int = 0) -> float:
+    """Return the variance of the structure over that of the noise, in decibels.
+
+    Parameters
+    ----------
+    noise
+        Its line, which has its mean at the mean brightness.
+    mean, variance
+        Of the channel, structure and noise together.
+    channel
+        Index of the channel.
+    """
+    of_noise = float(noise.variance(mean, channel))
+    return 10 * math.log10(max(variance / of_noise - 1, 10 ** (LOWEST / 10)))
 
 
 def _varying(faults: Faults) -> list[int]:
@@ -64,7 +68,10 @@ def _varying(faults: Faults) -> list[int]:
 
 
 def shared_by_neighbours(
-    footprint: Sequence[int], noise: NoiseLevel | None, mean: Sequence[float], std: Sequence[float]
+    footprint: Sequence[int],
+    noise: NoiseLevel | None,
+    mean: Sequence[float],
+    variance: Sequence[float],
 ) -> bool:
     """Whether what neighbouring pixels share is as strong as all else there is.
 
@@ -74,13 +81,13 @@ def shared_by_neighbours(
         Of the hole that hides it.
     noise
         What was taken for the noise.
-    mean, std
+    mean, variance
         Of each channel of the image.
     """
     if noise is None or max(footprint) == 1:
         return False
-    channels = enumerate(zip(mean, std, strict=True))
-    return any(2 * float(noise.variance(m, c)) >= s**2 > 0 for c, (m, s) in channels)
+    channels = enumerate(zip(mean, variance, strict=True))
+    return any(v > 0 and signal_to_noise(noise, m, v, c) <= 0 for c, (m, v) in channels)
 
 
 def _shared_by_frames(correlation: NoiseCorrelation) -> float:
@@ -164,7 +171,7 @@ def judge_assumption(
             "the assumption of Noise2Self fails: whole lines share an offset, which the network "
             "takes for structure; subtract the offset of each line first"
         )
-    footprint, varying = correlation.footprint, _varying(faults)
+    footprint = correlation.footprint
     remaining = max(leak(c, footprint) for c in channels)
     if max(footprint) >= WIDEST and remaining > 0.1:
         return "fails", (
@@ -172,7 +179,7 @@ def judge_assumption(
             f"a hole can hide; {remaining:.0%} of it would be left in the result"
         )
     doubts = []
-    if max(footprint) > 1 and any(signal_to_noise(noise, faults, c) <= 0 for c in varying):
+    if shared_by_neighbours(footprint, noise, faults.mean, faults.variance):
         doubts.append(TEXTURE)
     if max(footprint) >= WIDEST:
         doubts.append("neighbouring pixels share their noise as far as a hole can hide it")
@@ -226,7 +233,9 @@ def advise(
     pixels = math.prod(shape) // shape[1]
     if noise is None:
         return "nothing", "leave it as it is: there is no noise to be measured"
-    snr = min(signal_to_noise(noise, faults, c) for c in _varying(faults))
+    snr = min(
+        signal_to_noise(noise, faults.mean[c], faults.variance[c], c) for c in _varying(faults)
+    )
     if snr > CLEAN:
         return "nothing", (
             f"leave it as it is: structure exceeds noise by {snr:.0f} dB, so that denoising "
