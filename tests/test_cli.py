@@ -662,6 +662,48 @@ def test_ctrl_c_while_denoising_keeps_the_model_and_writes_no_image(
     assert not (desk / "clean.tif").exists()
 
 
+def test_a_model_that_was_kept_is_not_replaced_by_the_next(
+    desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = api.train
+    monkeypatch.setattr(
+        api, "train", lambda *given, **named: interrupting(training(*given, **named), at=2)
+    )
+    for _ in range(3):
+        assert cli.main(["denoise", "cells.tif", "-o", "clean.tif"]) == 130
+    assert sorted(path.name for path in desk.glob("*.safetensors")) == [
+        "cells_interrupted-2.safetensors",
+        "cells_interrupted-3.safetensors",
+        "cells_interrupted.safetensors",
+    ]
+
+
+@pytest.mark.parametrize("kind", [api.DeviceMemoryError, ValueError])
+def test_an_error_while_training_keeps_the_best_model(
+    desk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: type[Exception],
+) -> None:
+    training = api.train
+
+    def failing(*given: Any, **named: Any) -> Iterator[Progress]:
+        for progress in training(*given, **named):
+            yield progress
+            if progress.step == 5:
+                raise kind("the memory ran out")
+
+    monkeypatch.setattr(api, "train", failing)
+    arguments = ["denoise", "cells.tif", "-o", "clean.tif", "--steps", "50"]
+    if kind is ValueError:  # a fault of ours is shown as it is
+        with pytest.raises(ValueError, match="the memory ran out"):
+            cli.main(arguments)
+    else:
+        assert cli.main(arguments) == 1
+    assert "kept: cells_interrupted.safetensors" in capsys.readouterr().err
+    assert api.Denoiser.load("cells_interrupted.safetensors").record.steps == 5
+
+
 def test_ctrl_c_in_a_batch_tells_what_was_done(
     desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,7 +66,7 @@ def test_calibrate_writes_the_denoised_image(capsys: pytest.CaptureFixture[str])
     assert found["loss"] == direct.loss
     assert [t["loss"] for t in found["trials"]] == [t.loss for t in direct.trials]
     clean = api.read_image("clean.tif")
-    np.testing.assert_array_equal(clean.data, direct.denoise(noisy))
+    np.testing.assert_array_equal(clean.data, direct.predict(noisy))
     assert clean.scale == noisy.scale
     assert clean.axes == noisy.axes
 
@@ -75,7 +75,7 @@ def test_calibrate_takes_hole_output_and_dtype() -> None:
     arguments = ["calibrate", "first.tif", "-o", "clean.tif", "--footprint", "3x3"]
     assert cli.main([*arguments, "--output-kind", "j-invariant", "--dtype", "same"]) == 0
     direct = api.calibrate(api.read_image("first.tif"), footprint=(3, 3))
-    strict = direct.denoise(api.read_image("first.tif"), output="j-invariant")
+    strict = direct.predict(api.read_image("first.tif"), output="j-invariant")
     written = np.asarray(api.read_image("clean.tif").data)
     assert written.dtype == np.uint16
     np.testing.assert_allclose(written, strict, atol=0.51)
@@ -93,7 +93,7 @@ def test_a_calibrated_filter_is_kept_and_applied(capsys: pytest.CaptureFixture[s
     assert cli.main(["denoise", "second.tif", "--model", kept, "-o", "clean.tif"]) == 0
     expected = api.calibrate(api.read_image("first.tif"), "median")
     clean = np.asarray(api.read_image("clean.tif").data)
-    np.testing.assert_array_equal(clean, expected.denoise(api.read_image("second.tif")))
+    np.testing.assert_array_equal(clean, expected.predict(api.read_image("second.tif")))
 
 
 def test_where_a_filter_cannot_be_kept_nothing_is_tried(

@@ -75,3 +75,8 @@ def test_refuses_a_stack() -> None:
     stack = np.zeros((3, 40, 40))
     with pytest.raises(ImageError, match=r"image\[0\]"):
         comparison(stack, stack, stack)
+
+
+def test_a_constant_truth_has_no_range() -> None:
+    with pytest.raises(ImageError, match="no range"):
+        psnr(np.ones((4, 4)), np.zeros((4, 4)))

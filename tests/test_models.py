@@ -380,3 +380,8 @@ def test_a_table_that_only_its_checksum_fits(tmp_path: Path) -> None:
     rewritten(path, disagree)
     with pytest.raises(ModelFileError, match="is no safetensors file"):
         read_model(path)
+
+
+def test_a_name_that_no_disk_can_have_is_said_to_be_too_long() -> None:
+    with pytest.raises(ModelFileError, match="too long for the disk"):
+        read_header("x" * 300 + ".safetensors")

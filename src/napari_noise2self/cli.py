@@ -424,7 +424,11 @@ def calibrate(
             api.write_calibration(model, found)
         if target is not None:
             made = functools.partial(work.denoised, found, picture, screen, output=output_kind)
-            work.write(target, picture, pixels, made)
+            try:
+                work.write(target, picture, pixels, made)
+            except (Noise2SelfError, MemoryError):
+                complain(f"the calibration itself is done: {family}\n{work.curve(found)}")
+                raise
     facts = {
         "image": str(image),
         "family": found.family,

@@ -46,7 +46,7 @@ def psnr(truth: NDArray[Any], image: NDArray[Any]) -> float:
     Raises
     ------
     ImageError
-        If the shapes differ.
+        If the shapes differ, or the truth is constant, and so has no range.
 
     Examples
     --------
@@ -63,7 +63,10 @@ def psnr(truth: NDArray[Any], image: NDArray[Any]) -> float:
     error = float(np.mean((image.astype(np.float64) - truth) ** 2))
     if error == 0:
         return math.inf
-    return 20 * math.log10(float(np.ptp(truth))) - 10 * math.log10(error)
+    reach = float(np.ptp(truth))
+    if reach == 0:
+        raise ImageError("the truth is constant, so that PSNR has no range; take another region")
+    return 20 * math.log10(reach) - 10 * math.log10(error)
 
 
 def comparison(

@@ -90,7 +90,8 @@ def _interrupted(came: Sequence[int]) -> int:
 def in_options(error: Noise2SelfError | MemoryError) -> str:
     """Return the message of an error in terms of this program's options."""
     if isinstance(error, MemoryError):
-        return f"out of memory ({error}); close programs, or take a part of the image"
+        why = f" ({error})" if str(error) else ""  # Python's own says nothing
+        return f"out of memory{why}; close programs, or take a part of the image"
     return as_options(str(error))
 
 

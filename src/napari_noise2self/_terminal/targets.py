@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -33,12 +34,16 @@ def stem(image: Path) -> str:
 
 
 def kept_model(image: Path, written: Path) -> Path:
-    """Return where the model goes that an interruption leaves beside a result."""
-    end = "_interrupted.safetensors"
-    name = stem(image) + end
-    if len(os.fsencode(name)) > LONGEST:
-        name = stem(image)[: LONGEST // 4 - len(end)] + end
-    return written.with_name(name)
+    """Return where the model goes that an interruption leaves beside a result; it is new there."""
+    for number in itertools.count(1):
+        end = f"_interrupted{'' if number == 1 else -number}.safetensors"
+        name = stem(image) + end
+        if len(os.fsencode(name)) > LONGEST:
+            name = stem(image)[: LONGEST // 4 - len(end)] + end
+        path = written.with_name(name)
+        if not os.path.lexists(path):
+            break
+    return path
 
 
 def check_apart(written: Iterable[tuple[str, Path | None]], read: Iterable[Path | None]) -> None:
@@ -108,7 +113,7 @@ def check_demo(folder: Path, names: Iterable[str], noisy: Image) -> None:
 
     from ..io.images import read_image
 
-    there = [name for name in names if (folder / name).exists()]
+    there = [name for name in names if os.path.exists(folder / name)]
     try:
         again = "noisy.tif" in there and np.array_equal(
             read_image(folder / "noisy.tif").data, noisy.data

@@ -15,7 +15,6 @@ from ..core.errors import (
     ImageError,
     ImageFileError,
     ModelFileError,
-    Noise2SelfError,
 )
 from .exits import Interrupted, as_options, complain
 from .progress import Terminal, in_words
@@ -82,18 +81,15 @@ def trained(
     kept: Path,
     target: Image | None = None,
 ) -> Denoiser:
-    """Train on an image; after Ctrl-C the best model so far is in the file `kept`."""
+    """Train on an image; after Ctrl-C or an error the best model so far is in the file `kept`."""
     from .. import api
 
-    analysed = screen.follow(api.Denoiser.for_image_iter(picture, config=config))
-    if analysed.interrupted:
-        raise KeyboardInterrupt
-    denoiser: Denoiser = analysed.result
+    denoiser: Denoiser = finished(screen, api.Denoiser.for_image_iter(picture, config=config))
     noise = as_options(denoiser.record.noise)
     if noise not in screen.notices:
         screen.say(noise)
-    if screen.follow(api.train(denoiser, picture, config, target=target)).interrupted:
-        _keep(denoiser, kept)
+    with keeping(denoiser, kept):
+        finished(screen, api.train(denoiser, picture, config, target=target))
     return denoiser
 
 
@@ -115,7 +111,7 @@ def denoised(
                 "--output-kind disagreement is for networks, and the model is a calibrated "
                 "filter; leave it out"
             )
-        events = denoiser.denoise_iter(picture, output=output, out=out)
+        events = denoiser.predict_iter(picture, output=output, out=out)
     elif output == "disagreement":
         events = api.disagreement_iter(denoiser, picture, device=device)
     else:
@@ -200,7 +196,9 @@ def keeping(denoiser: Denoiser | Calibration, path: Path | None) -> Iterator[Non
         yield
     except KeyboardInterrupt:
         _keep(denoiser, path)
-    except (Noise2SelfError, MemoryError):
+    except Exception:  # whatever it was, hours of training may be in the model
+        if not denoiser.trained:
+            raise
         try:
             denoiser.save(path)
         except ModelFileError as error:

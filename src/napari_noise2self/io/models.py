@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import __version__
 from ..core.errors import ModelFileError
-from .files import check_target, replacing
+from .files import check_name, check_target, replacing
 
 if TYPE_CHECKING:
     import torch
@@ -203,6 +203,7 @@ def check_model_target(path: str | os.PathLike[str]) -> None:
 
 
 def _opened(path: Path) -> BinaryIO:
+    check_name(path, ModelFileError)
     if not path.exists():
         raise ModelFileError(f"{path} does not exist; check the folder and the spelling")
     if path.is_dir():

@@ -141,7 +141,7 @@ def check_zarr_target(path: Path) -> None:
     check_name(path, ImageFileError)
     if path.is_file():
         raise ImageFileError(f"{path} is a file, and zarr writes a folder; choose another name")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and _holds_anything(path):
         if not is_zarr(path):
             raise ImageFileError(
                 f"{path} is a folder with other things in it, which would be lost; "
@@ -153,6 +153,16 @@ def check_zarr_target(path: Path) -> None:
                 "all of it would be lost: choose another name"
             )
     check_folder(path.parent, ImageFileError)
+
+
+def _holds_anything(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except OSError as reason:
+        raise ImageFileError(
+            f"the folder {folder} cannot be looked into ({reason.strerror}); choose another name, "
+            "or change its permissions"
+        ) from reason
 
 
 def _is_one_image(path: Path) -> bool:
