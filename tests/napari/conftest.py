@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 from qtpy.compat import isalive
-from qtpy.QtCore import QSettings
+from qtpy.QtCore import QCoreApplication, QEvent, QSettings
 from qtpy.QtWidgets import QApplication
 
-from napari_noise2self._napari import worker
+from napari_noise2self._napari import garbage, worker
 from napari_noise2self._napari.widget import DenoiseWidget
 from napari_noise2self.core.config import TrainingConfig
 
@@ -56,10 +59,27 @@ def _settings_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_worker_left(qapp: QApplication) -> Iterator[None]:
+def _nothing_left(qapp: QApplication) -> Iterator[None]:
+    """No worker outlives its test, and no dock the begin of the next one.
+
+    Until then pytest holds the arguments of a test.
+    """
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    if garbage._watched:
+        gc.collect()
+        garbage.sweep()
     yield
     assert worker.wait_all(20), "a worker thread did not stop"
-    qapp.processEvents()
+    end = time.monotonic() + 5
+    while worker._running and time.monotonic() < end:  # what a job came to is still to be told
+        qapp.processEvents()
+
+
+@pytest.fixture
+def collector_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the docks of tests that failed, whose arguments pytest holds for its report."""
+    garbage.release()
+    monkeypatch.setattr(garbage, "_watched", WeakSet())
 
 
 @pytest.fixture

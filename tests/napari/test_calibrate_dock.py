@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QProgressBar, QWidget
 
+from napari_noise2self._napari import calibration_jobs
 from napari_noise2self._napari.calibrate import FAMILY_LABELS, CalibrateWidget, State
 from napari_noise2self._napari.calibration_jobs import looking
 from napari_noise2self._napari.calibration_plot import CalibrationPlot
@@ -21,7 +23,7 @@ from napari_noise2self.api import write_image
 from napari_noise2self.core.axes import Image
 from napari_noise2self.core.calibration import calibrate
 from napari_noise2self.core.classical import FAMILIES
-from napari_noise2self.core.config import FAMILY
+from napari_noise2self.core.config import FAMILY, Progress
 from napari_noise2self.io.calibrations import read_calibration, write_calibration
 
 LONG = 60_000
@@ -103,20 +105,20 @@ def test_start_look_choose_accept(
     assert "a small difference may be a visible gain" in dock.chosen_label.text()
     looked(qtbot, dock)
     preview = viewer.layers["cells preview"]
-    np.testing.assert_array_equal(preview.data, direct.denoise(noisy))
+    np.testing.assert_array_equal(preview.data, direct.predict(noisy))
     assert viewer.layers.selection.active == source
 
     dock.plot.chosen.emit(5.0)
     looked(qtbot, dock)
     other = next(trial for trial in direct.trials if trial.parameters["radius"] == 5)
-    np.testing.assert_array_equal(preview.data, direct.at(other).denoise(noisy))
+    np.testing.assert_array_equal(preview.data, direct.at(other).predict(noisy))
     assert "radius 5" in dock.chosen_label.text()
 
     with qtbot.waitSignal(dock.accepted, timeout=LONG):
         press(qtbot, dock.accept_button)
     assert names(viewer) == ["cells", "cells calibrated median"], "and the preview is gone"
     result = viewer.layers[-1]
-    np.testing.assert_array_equal(result.data, direct.at(other).denoise(noisy))
+    np.testing.assert_array_equal(result.data, direct.at(other).predict(noisy))
     np.testing.assert_array_equal(result.scale, source.scale)
     assert result.units == source.units
     assert result.colormap == source.colormap
@@ -155,7 +157,7 @@ def test_save_load_in_another_viewer_accept(
     with qtbot.waitSignal(second.accepted, timeout=LONG):
         press(qtbot, second.accept_button)
     result = other.layers["next day calibrated median"]
-    np.testing.assert_array_equal(result.data, dock.calibration.denoise(noisy + 1))
+    np.testing.assert_array_equal(result.data, dock.calibration.predict(noisy + 1))
     other.layers.clear()
 
 
@@ -170,7 +172,7 @@ def test_a_loaded_filter_previews_the_layer_and_may_be_chosen_from(
         dock.load(path)
     assert dock.family_combo.currentData() == "median"
     looked(qtbot, dock)
-    expected = read_calibration(path).denoise(noisy)
+    expected = read_calibration(path).predict(noisy)
     np.testing.assert_array_equal(viewer.layers["cells preview"].data, expected)
     dock.plot.chosen.emit(2.0)
     looked(qtbot, dock)
@@ -190,7 +192,7 @@ def test_the_preview_goes_along_to_another_layer(
     write_calibration(path, calibrate(noisy, "median"))
     with qtbot.waitSignal(dock.loaded, timeout=LONG):
         dock.load(path)
-    filtered = read_calibration(path).denoise
+    filtered = read_calibration(path).predict
     viewer.add_image(noisy, name="cells")
     qtbot.waitUntil(lambda: "cells preview" in viewer.layers, timeout=LONG)
     second = viewer.add_image(np.stack([noisy + 1] * 2), name="next")
@@ -252,7 +254,7 @@ def test_accept_takes_the_layer_above(
     with qtbot.waitSignal(dock.accepted, timeout=LONG):
         press(qtbot, dock.accept_button)
     result = viewer.layers["next calibrated median"]
-    np.testing.assert_array_equal(result.data, dock.calibration.denoise(noisy + 1))
+    np.testing.assert_array_equal(result.data, dock.calibration.predict(noisy + 1))
 
 
 def test_an_accept_that_fails_shows_no_older_result(
@@ -288,7 +290,7 @@ def test_the_preview_follows_the_slider(
     viewer.dims.set_current_step(0, 5)
     qtbot.waitUntil(lambda: layer.translate[0] == 5, timeout=LONG)
     looked(qtbot, dock)
-    np.testing.assert_allclose(layer.data[0], dock.calibration.denoise(stack[5], "YX"))
+    np.testing.assert_allclose(layer.data[0], dock.calibration.predict(stack[5], "YX"))
 
 
 def test_a_preview_that_was_deleted_comes_back_with_the_next_click_on_the_curve(
@@ -309,9 +311,9 @@ def test_a_plane_of_a_volume_is_previewed_with_the_planes_around() -> None:
     found = calibrate(Image(volume, axes="ZYX"), "gaussian", values=(1.0,))
     window = (slice(5, 6), slice(0, 64), slice(0, 64))
     *_, looked = looking(found, volume, "ZYX", Window(window, window))
-    whole = found.denoise(volume, "ZYX")
+    whole = found.predict(volume, "ZYX")
     np.testing.assert_allclose(looked.preview.data, whole[window], rtol=1e-3)
-    alone = found.denoise(volume[window], "ZYX")
+    alone = found.predict(volume[window], "ZYX")
     assert np.abs(looked.preview.data - alone).max() > 1, "another result than by itself"
 
 
@@ -520,3 +522,29 @@ def test_the_label_of_the_parameter_is_whole(qtbot: Any) -> None:
     letters = axis.label.mapRectToScene(axis.label.boundingRect())
     assert letters.bottom() <= plot._canvas.viewport().height()
     assert axis.label.isVisible()
+
+
+def test_a_load_that_is_stopped_changes_nothing(
+    qtbot: Any,
+    viewer: ViewerModel,
+    dock: CalibrateWidget,
+    noisy: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def endless(_: Path) -> Iterator[Progress]:
+        while True:
+            yield Progress(stage="load", step=0, steps=1, seconds=0.0)
+
+    viewer.add_image(noisy, name="cells")
+    calibrated(qtbot, dock)
+    before, curve = dock.calibration, dock.plot.best
+    loaded: list[None] = []
+    dock.loaded.connect(lambda: loaded.append(None))
+    monkeypatch.setattr(calibration_jobs, "loading", endless)
+    dock.load("filter.safetensors")
+    assert not dock.start_button.isEnabled(), "a file is read in a moment"
+    dock.stop()
+    qtbot.waitUntil(lambda: not dock.busy, timeout=LONG)
+    assert not loaded
+    assert (dock.calibration, dock.plot.best) == (before, curve)
+    assert "oad" not in dock.state_label.text()

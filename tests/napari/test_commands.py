@@ -71,6 +71,17 @@ def test_colour_is_filled_within_each_colour(viewer: ViewerModel) -> None:
     assert np.allclose(filled.data, [0.1, 0.2, 0.3])
 
 
+def test_what_is_transparent_stays_so(viewer: ViewerModel) -> None:
+    colour = np.full((40, 40, 4), 0.5, np.float32)
+    colour[5, 5, 1] = np.nan
+    colour[:20, :, 3] = 0.2
+    viewer.add_image(colour, name="slide", rgb=True)
+    fill_selected_layer(viewer)
+    filled = np.asarray(viewer.layers["slide filled"].data)
+    np.testing.assert_array_equal(filled[..., 3], colour[..., 3])
+    assert np.allclose(filled[..., :3], 0.5)
+
+
 def test_one_selected_image_layer_enables_the_commands(
     viewer: ViewerModel, noisy: np.ndarray
 ) -> None:

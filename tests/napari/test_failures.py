@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers._source import Source
 
 from napari_noise2self import api
 from napari_noise2self._napari import dialogs, outputs, widget
@@ -334,3 +335,48 @@ def test_a_file_that_cannot_be_written(
     works(qtbot, dock, viewer, noisy)
     target = tmp_path / "no such folder" / "model.safetensors"
     assert "no such folder" in fails(qtbot, dock, lambda: dock.save_model(target))
+
+
+def test_an_event_that_cannot_be_shown_costs_no_other(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    noisy: np.ndarray,
+    messages: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(*_: Any) -> None:
+        raise ValueError("the plot is broken")
+
+    viewer.add_image(noisy)
+    dock = make_dock()
+    monkeypatch.setattr(dock.panel.loss_plot, "add", failing)
+    with qtbot.waitSignal(dock.training_finished, timeout=LONG):
+        dock.train()
+    assert dock.denoiser.trained
+    assert dock.state is State.READY
+    assert any("the plot is broken" in message for message in messages)
+
+
+def test_a_result_is_not_written_over_a_layer_or_another_result(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    stack: np.ndarray,
+    on_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dock = make_dock()
+    works(qtbot, dock, viewer, stack)
+    api.write_image(on_disk / "good.zarr", stack, axes="TYX")
+    good = viewer.layers["good"]
+    monkeypatch.setattr(good, "_source", Source(path=str(on_disk / "." / "good.zarr")))
+    assert 'holds the layer "good"' in fails(qtbot, dock, dock.denoise)
+    viewer.add_image(stack, name="second")
+    viewer.layers.remove(good)
+    viewer.add_image(stack, name="third")
+    monkeypatch.setattr(dialogs, "folder_for_result", lambda *_: on_disk / "same.zarr")
+    combo = dock.panel.target_combo
+    combo.setCurrentIndex(combo.findData("all"))
+    assert "chosen for two results" in fails(qtbot, dock, dock.denoise)
+    assert not (on_disk / "same.zarr").exists()

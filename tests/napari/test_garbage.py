@@ -5,14 +5,18 @@ from __future__ import annotations
 import gc
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QWidget
 
 from napari_noise2self._napari import garbage
+from napari_noise2self._napari.widget import DenoiseWidget
 from napari_noise2self._napari.worker import Job
+
+pytestmark = pytest.mark.usefixtures("collector_on")
 
 
 class Cycle:
@@ -21,6 +25,7 @@ class Cycle:
     def __init__(self, freed_in: list[threading.Thread]) -> None:
         self.myself = self
         self.freed_in = freed_in
+        self.dock: Any = None
 
     def __del__(self) -> None:
         self.freed_in.append(threading.current_thread())
@@ -101,7 +106,8 @@ def test_everything_is_looked_at_once_in_a_while(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(garbage.gc, "get_count", lambda: (701, 11, 11))
     monkeypatch.setattr(garbage.gc, "get_threshold", lambda: (700, 10, 10))
     monkeypatch.setattr(garbage, "FULL_EVERY", 0.0)
-    garbage.hold()
+    owner = Cycle([])
+    garbage.watch(owner)
     try:
         garbage.sweep()
         monkeypatch.setattr(garbage, "FULL_EVERY", 60.0)
@@ -109,5 +115,50 @@ def test_everything_is_looked_at_once_in_a_while(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(garbage.gc, "get_threshold", lambda: (0, 0, 0))
         garbage.sweep()
     finally:
-        garbage.release()
+        garbage.forget(owner)
     assert collected == [2, 1]
+
+
+def test_a_closed_dock_is_freed_in_the_gui_thread_while_others_allocate(qtbot: Any) -> None:
+    """No job runs: the thread is another library's."""
+
+    class Dock(QWidget):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cycle = Cycle(freed_in)
+            self.cycle.dock = self
+
+    def allocate() -> None:
+        while not done.is_set():
+            [[number] for number in range(6000)]
+
+    freed_in: list[threading.Thread] = []
+    done = threading.Event()
+    thread = threading.Thread(target=allocate)
+    dock = Dock()
+    garbage.watch(dock)
+    assert not gc.isenabled()
+    thread.start()
+    try:
+        garbage.closed(dock)
+        del dock
+        qtbot.waitUntil(lambda: bool(freed_in), timeout=10_000)
+    finally:
+        done.set()
+        thread.join()
+    assert freed_in == [threading.main_thread()]
+    qtbot.waitUntil(gc.isenabled)
+
+
+def test_the_collector_is_off_as_long_as_a_dock_is_open(
+    qtbot: Any, make_dock: Callable[..., DenoiseWidget]
+) -> None:
+    assert gc.isenabled()
+    first, second = make_dock(), make_dock()
+    assert not gc.isenabled()
+    gc.enable()  # as a library does that has switched it off for a moment
+    qtbot.waitUntil(lambda: not gc.isenabled())
+    garbage.forget(first)
+    assert not gc.isenabled()
+    garbage.forget(second)
+    assert gc.isenabled()

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import (
     QAbstractButton,
     QComboBox,
+    QDialog,
     QFileDialog,
     QLineEdit,
     QProgressBar,
@@ -160,9 +161,9 @@ def test_the_figure_opens_in_full(
     assert view.heightForWidth(300) > 150
     assert not view.grab().isNull()
     qtbot.mouseClick(view, Qt.MouseButton.LeftButton)
-    assert view._dialog is not None
-    assert view._dialog.isVisible()
-    view._dialog.close()
+    dialog = view.findChild(QDialog)
+    assert dialog.isVisible()
+    dialog.close()
 
 
 def test_a_failure_is_told_and_the_dock_goes_on(
@@ -222,3 +223,29 @@ def test_stop_and_close(qtbot: Any, viewer: ViewerModel, dock: InspectWidget) ->
     assert job is not None
     dock.setParent(None)
     assert job.wait(20)
+
+
+def test_the_noisy_image_that_was_chosen_stays_when_axes_are_corrected(
+    viewer: ViewerModel, dock: InspectWidget, image: np.ndarray
+) -> None:
+    noisy = viewer.add_image(image, name="cells")
+    other = viewer.add_image(image + 1, name="by another program")
+    dock.layer_box.layer_combo.setValue(other)
+    dock.noisy_combo.setValue(noisy)
+    for text in ("Y", "YX"):
+        dock.layer_box.axes_edit.setText(text)
+        dock.layer_box.axes_edit.textEdited.emit(text)
+    assert dock.noisy_combo.value() is noisy
+    dock.layer_box.layer_combo.setValue(noisy)
+    assert dock.noisy_combo.value() is None, "another layer has another source"
+
+
+def test_only_a_click_within_the_figure_opens_it(
+    qtbot: Any, viewer: ViewerModel, dock: InspectWidget, image: np.ndarray
+) -> None:
+    viewer.add_image(image)
+    inspect(qtbot, dock)
+    view = dock.figure_view
+    qtbot.mouseClick(view, Qt.MouseButton.RightButton)
+    qtbot.mouseRelease(view, Qt.MouseButton.LeftButton, pos=QPoint(-5, -5))
+    assert view.findChild(QDialog) is None

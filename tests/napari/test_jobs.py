@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
+import zarr
 
 from napari_noise2self import api
 from napari_noise2self._napari import jobs
@@ -181,3 +183,35 @@ def test_a_saved_model_is_loaded_bit_for_bit(image: Image, denoiser: Any, tmp_pa
     assert of_type(list(jobs.saving(denoiser, path)), jobs.Saved)[0].path == path
     loaded = of_type(list(jobs.loading(path)), jobs.Made)[0].denoiser
     np.testing.assert_array_equal(loaded.predict(image), denoiser.predict(image))
+
+
+def test_one_of_several_images_that_cannot_be_read_is_left_out(image: Image, denoiser: Any) -> None:
+    def broken(_: Any) -> Any:
+        raise OSError("the disk is gone")
+
+    gone = da.from_array(image.data, chunks=(1, 64, 64)).map_blocks(broken, dtype=np.float32)
+    images = {0: image, 1: Image(gone, "TYX", name="gone"), 2: image}
+    events = list(jobs.denoising(images, denoiser, output="best", folders={}))
+    assert [event.key for event in of_type(events, jobs.Filled)] == [0, 2]
+    assert [event.key for event in of_type(events, jobs.LeftOut)] == [1]
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(jobs.denoising({1: images[1]}, denoiser, output="best", folders={}))
+
+
+def test_small_planes_on_disk_are_packed_once_for_each_chunk(
+    image: Image, denoiser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk holds many small planes."""
+    written: list[Any] = []
+    write = zarr.Array.__setitem__
+
+    def noting(array: Any, index: Any, values: Any) -> None:
+        written.append(index)
+        write(array, index, values)
+
+    monkeypatch.setattr(zarr.Array, "__setitem__", noting)
+    folders = {0: tmp_path / "result.zarr"}
+    events = list(jobs.denoising({0: image}, denoiser, output="best", folders=folders))
+    assert len(written) == 1, "all eight frames are one chunk"
+    (filled,) = of_type(events, jobs.Filled)
+    np.testing.assert_array_equal(np.asarray(filled.data), denoiser.predict(image))

@@ -153,3 +153,20 @@ def test_targets(box: LayerBox, viewer: ViewerModel, noisy: np.ndarray) -> None:
     assert box.targets("all") == [first, second]
     viewer.layers.selection = {first, result}
     assert set(box.targets("selected")) == {first, result}
+
+
+def test_a_region_needs_no_axes_that_are_written(
+    box: LayerBox, viewer: ViewerModel, noisy: np.ndarray
+) -> None:
+    viewer.add_image(noisy)
+    shapes = viewer.add_shapes([[[8, 8], [8, 47], [47, 47], [47, 8]]])
+    box.region_combo.setValue(shapes)
+    box.axes_edit.setText("")
+    box.axes_edit.textEdited.emit("")
+    assert box.source().image.axes == "YX"
+    assert box.region() == (slice(8, 48), slice(8, 48))
+
+
+def test_no_layer_is_said_to_be_none(box: LayerBox) -> None:
+    with pytest.raises(ImageError, match="open an image"):
+        box.source()

@@ -107,3 +107,12 @@ def test_a_result_on_disk_is_read_back_in_its_own_order(tmp_path: Path) -> None:
     data = np.random.default_rng(0).random((4, 40, 50, 3)).astype(np.float32)  # TYXC
     write_image(tmp_path / "a.zarr", data, axes="TYXC")
     np.testing.assert_array_equal(outputs.read_back(tmp_path / "a.zarr", "TYXC"), data)
+
+
+def test_axes_of_extent_one_are_read_back_too(tmp_path: Path) -> None:
+    from napari_noise2self.io.ome_zarr import create_zarr
+
+    data = np.random.default_rng(0).random((5, 1, 40, 50)).astype(np.float32)
+    with create_zarr(tmp_path / "a.zarr", data.shape, "float32", "TCYX") as out:
+        out[:] = data
+    np.testing.assert_array_equal(outputs.read_back(tmp_path / "a.zarr", "TCYX"), data)

@@ -44,6 +44,8 @@ def test_changes_are_what_differs_from_the_preset() -> None:
         '{"changes": {"width": -1}}',
         '{"changes": {"gone": 1}}',
         '{"changes": 3}',
+        '{"output": "of another version"}',
+        '{"folder": 3}',
     ],
 )
 def test_what_cannot_be_used_gives_the_defaults(text: str) -> None:

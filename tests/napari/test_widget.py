@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +19,10 @@ from qtpy.QtWidgets import QWidget
 from napari_noise2self import api
 from napari_noise2self._napari.controls import State
 from napari_noise2self._napari.layers import METADATA_KEY
+from napari_noise2self._napari.model_files import write_model
 from napari_noise2self._napari.widget import DenoiseWidget
 from napari_noise2self.core.config import Progress, TrainingConfig
+from napari_noise2self.core.errors import ModelFileError
 
 Dock = Callable[..., DenoiseWidget]
 LONG = 60_000
@@ -539,3 +543,56 @@ def test_the_theme_colours_the_plot(viewer: ViewerModel, make_dock: Dock) -> Non
     dark = dock.panel.loss_plot._canvas.backgroundBrush().color().lightness()
     viewer.theme = "light"
     assert dock.panel.loss_plot._canvas.backgroundBrush().color().lightness() > dark + 100
+
+
+def test_neither_old_models_nor_removed_images_are_kept(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, at_rest: Callable[[DenoiseWidget], None]
+) -> None:
+    """They are gigabytes."""
+
+    class Pixels(np.ndarray):
+        """Can be referred to weakly."""
+
+    rng = np.random.default_rng(0)
+    dock = make_dock()
+    kept: list[weakref.ref[Any]] = []
+    for name in ("first", "second"):
+        pixels = rng.normal(100, 10, (64, 64)).astype(np.float32).view(Pixels)
+        layer = viewer.add_image(pixels, name=name)
+        dock.train(start_over=True)
+        at_rest(dock)
+        kept += [weakref.ref(dock.denoiser), weakref.ref(pixels)]
+        viewer.layers.remove(layer)
+        del pixels, layer
+    viewer.add_image(np.zeros((64, 64)))  # napari keeps the layer that was selected last
+    gc.collect()
+    first_model, first_pixels, second_model, second_pixels = (x() for x in kept)
+    assert second_model is dock.denoiser
+    assert first_model is None
+    assert first_pixels is None
+    assert second_pixels is None
+
+
+def test_a_model_is_not_saved_from_a_layer_while_it_trains(
+    qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: np.ndarray, endless: TrainingConfig,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    viewer.add_image(noisy, name="cells")
+    dock = make_dock()
+    with qtbot.waitSignal(dock.training_finished, timeout=LONG):
+        dock.train()
+    with qtbot.waitSignal(dock.denoising_finished, timeout=LONG):
+        dock.denoise()
+    result = viewer.layers["cells denoised"]
+    attributes = {"name": result.name, "metadata": result.metadata}
+    path = str(tmp_path / "model.safetensors")
+    assert write_model(path, result.data, attributes) == [path]
+    dock.panel.form.setValue(endless)
+    dock.train()
+    qtbot.waitUntil(lambda: dock.denoiser.in_training, timeout=LONG)
+    with pytest.raises(ModelFileError, match="being trained"):
+        write_model(path, result.data, attributes)
+    dock.stop()
+    qtbot.waitUntil(lambda: dock.state.at_rest, timeout=LONG)
+    with pytest.raises(ModelFileError, match="trained further"):
+        write_model(path, result.data, attributes)

@@ -228,7 +228,7 @@ def test_a_filter_dropped_on_the_viewer_goes_into_the_other_dock(
     qtbot.waitUntil(lambda: widget.calibration is not None and not widget.busy, timeout=LONG)
     with qtbot.waitSignal(widget.accepted, timeout=LONG):
         widget.accept()
-    expected = read_calibration(path).denoise(noisy)
+    expected = read_calibration(path).predict(noisy)
     np.testing.assert_array_equal(window.layers["cells calibrated median"].data, expected)
 
 

@@ -168,6 +168,7 @@ def test_stopping_all_stops_all(qtbot: Any) -> None:
     assert all(job.wait(0) for job in jobs)
 
 
+@pytest.mark.usefixtures("collector_on")
 def test_a_job_ends_with_the_application(qtbot: Any) -> None:
     """What the script does after that is not the job's any more, nor is the collector."""
 

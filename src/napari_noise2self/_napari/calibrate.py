@@ -13,7 +13,7 @@ from qtpy.QtCore import Signal
 
 from ..core.axes import Image, Stack, check_size
 from ..core.config import FAMILY, Progress
-from ..core.errors import ImageError, Noise2SelfError
+from ..core.errors import Noise2SelfError
 from . import calibration_jobs as jobs
 from . import dialogs, pieces, words
 from .calibration_plot import CalibrationPlot
@@ -70,6 +70,7 @@ class CalibrateWidget(Dock):
         self._axes = ""  # as which it is read
         self._results: Results | None = None
         self._follows = True  # whether the preview follows the lowest loss
+        self._has_loaded = False  # what it last set out to load
         self._build()
         self.preview = CalibrationPreview(napari_viewer, self)
         self.start_button.clicked.connect(self._start_clicked)
@@ -140,11 +141,8 @@ class CalibrateWidget(Dock):
         """Calibrate the chosen family on the chosen layer."""
         if self.busy:
             return
-        box = self.layer_box
         try:
-            if box.layer() is None:
-                raise ImageError("open an image, or select one in the layer list")
-            source, region = box.source(), box.region()
+            source, region = self.layer_box.source(), self.layer_box.region()
         except Noise2SelfError as error:
             self.fail(error)
             return
@@ -153,7 +151,7 @@ class CalibrateWidget(Dock):
         self._state, self._follows = State.CALIBRATING, True
         self._preview(source)
         image, family = source.image, self.family_combo.currentData()
-        self.say("Starting; the first time takes a moment.")
+        self.say(words.STARTING)
         self.begin(lambda: jobs.calibrating(image, family, region=region), name="calibrate")
 
     def choose(self, value: float) -> None:
@@ -179,13 +177,13 @@ class CalibrateWidget(Dock):
         calibration, folder = self.calibration, None
         try:
             source = self.layer_box.source()
+            if not fits_in_memory(source.image):
+                folder = self.ask_folder(source.image.name, "")
+                if folder is None:
+                    return
         except Noise2SelfError as error:
             self.fail(error)
             return
-        if not fits_in_memory(source.image):
-            folder = dialogs.folder_for_result(self, "", source.image.name)
-            if folder is None:
-                return
         record = {
             "family": calibration.family,
             "parameters": dict(calibration.parameters),
@@ -217,6 +215,7 @@ class CalibrateWidget(Dock):
             self.turn_away(path)
             return
         self._state, path = State.LOADING, Path(path)
+        self._has_loaded = False
         self.say("Loading the calibration.")
         self.begin(lambda: jobs.loading(path), name="load")
 
@@ -251,12 +250,15 @@ class CalibrateWidget(Dock):
         self.refresh()
 
     def _take_loaded(self, event: jobs.Loaded) -> None:
+        self._has_loaded = True
         self.calibration, self._origin = None, event.path.name
+        self.plot.start_again(event.label, whole=event.whole)
         for trial in event.calibration.trials:
             self.plot.add(_value(trial), trial.loss)
         self.family_combo.setCurrentIndex(self.family_combo.findData(event.calibration.family))
         self._preview_anew()
         self._show(event.calibration)
+        self.say("Loaded. Accept denoises the layer above.")
 
     def job_ended(self, ended: Ended) -> None:
         """Say what came of it."""
@@ -268,8 +270,8 @@ class CalibrateWidget(Dock):
                 self.preview.remove()  # the result shows more
         elif state is State.CALIBRATING:
             self.say(self._found(stopped=ended.stopped))
-        elif state is State.LOADING:
-            self.say("Loaded. Accept denoises the layer above.")
+        elif state is State.LOADING and not self._has_loaded:
+            self.say("")
         self._before = state
 
     def finished(self, ended: Ended) -> None:
@@ -278,7 +280,7 @@ class CalibrateWidget(Dock):
             self.calibration_finished.emit()
         elif self._before is State.APPLYING:
             self.accepted.emit()
-        else:
+        elif self._has_loaded:
             self.loaded.emit()
 
     def _found(self, *, stopped: bool) -> str:
@@ -306,9 +308,13 @@ class CalibrateWidget(Dock):
                 problem = str(error)
             else:
                 fits = self._fits(image)
-        self.start_button.setText("Start" if resting else "Stopping" if self.stopping else "Stop")
-        self.start_button.setEnabled(
-            layer is not None and problem is None if resting else not self.stopping
+        pieces.show_toggle(
+            self.start_button,
+            "Start",
+            resting=resting,
+            ready=layer is not None and problem is None,
+            stoppable=self._state is not State.LOADING,
+            stopping=self.stopping,
         )
         self.accept_button.setEnabled(fits)
         family = f" {FAMILY_LABELS[self.calibration.family]}" if has_one else ""

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.axes import Image
 from ..core.config import Progress
-from .jobs import Filled, Filling, filling
+from .jobs import Filled, Filling, cut, filling
 from .preview import Z_REACH, Preview, Window
 
 
@@ -27,10 +27,12 @@ class Begun:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A calibration from a file."""
+    """A calibration from a file, and its parameter."""
 
     calibration: Any
     path: Path
+    label: str
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,11 @@ def calibrating(
 
     found = family_of(family)
     yield Begun(found.label, found.whole)
-    part = image if region is None else replace(image, data=image.data[region])
-    with closing(calibrate_iter(part, family)) as trials:
+    with closing(calibrate_iter(cut(image, region), family)) as trials:
         yield from trials
 
 
-def loading(path: Path) -> Generator[Progress | Begun | Loaded, None, None]:
+def loading(path: Path) -> Generator[Progress | Loaded, None, None]:
     """Read a calibration from a file."""
     yield Progress(stage="load", step=0, steps=1, seconds=0.0)
     from ..core.classical import family_of
@@ -79,8 +80,7 @@ def loading(path: Path) -> Generator[Progress | Begun | Loaded, None, None]:
 
     calibration = read_calibration(path)
     found = family_of(calibration.family)
-    yield Begun(found.label, found.whole)
-    yield Loaded(calibration, path)
+    yield Loaded(calibration, path, found.label, found.whole)
 
 
 def looking(
@@ -90,7 +90,7 @@ def looking(
     begin = time.monotonic()
     window = window.widened({"Z": Z_REACH}, axes, array.shape)
     crop = np.asarray(array[window.read])
-    with closing(calibration.denoise_iter(crop, axes)) as blocks:
+    with closing(calibration.predict_iter(crop, axes)) as blocks:
         for progress in blocks:
             yield replace(progress, result=None)
     data = np.ascontiguousarray(progress.result[window.inner], dtype=np.float32)
@@ -105,7 +105,7 @@ def applying(
     """Denoise a whole image, into memory or into `folder`; what is finished stays at a stop."""
     yield Progress(stage="predict", step=0, steps=1, seconds=0.0)
     stack = calibration.see(image)
-    events = filling(0, image, stack, folder, lambda out: calibration.denoise_iter(image, out=out))
+    events = filling(0, image, stack, folder, lambda out: calibration.predict_iter(image, out=out))
     with closing(events):
         for event in events:
             yield replace(event, result=None) if isinstance(event, Progress) else event

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from . import words
+from . import pieces, words
 from .panel import Panel
 from .plan import Plan
 
@@ -67,11 +67,13 @@ class Situation:
 def show(panel: Panel, now: Situation) -> None:
     """Derive every control from the situation."""
     resting = now.state.at_rest
-    verb = "Continue" if now.goes_on else "Train"
-    stop = "Stopping" if now.stopping else "Stop"
-    panel.train_button.setText(verb if resting else stop)
-    panel.train_button.setEnabled(
-        now.plan is not None if resting else now.state.stoppable and not now.stopping
+    pieces.show_toggle(
+        panel.train_button,
+        "Continue" if now.goes_on else "Train",
+        resting=resting,
+        ready=now.plan is not None,
+        stoppable=now.state.stoppable,
+        stopping=now.stopping,
     )
     panel.restart_button.setVisible(now.goes_on)
     for choice in panel.choices:
@@ -80,10 +82,13 @@ def show(panel: Panel, now: Situation) -> None:
     if now.denoiser is not None and now.denoiser.method.takes_target:
         panel.output_combo.setEnabled(False)  # what was trained on a pair has no strict output
     has_model = resting and now.denoiser is not None
-    denoising = now.state is State.PREDICTING
-    panel.denoise_button.setText(stop if denoising else "Denoise")
-    panel.denoise_button.setEnabled(
-        not now.stopping if denoising else has_model and now.targets > 0
+    pieces.show_toggle(
+        panel.denoise_button,
+        "Denoise",
+        resting=now.state is not State.PREDICTING,
+        ready=has_model and now.targets > 0,
+        stoppable=True,
+        stopping=now.stopping,
     )
     panel.save_button.setEnabled(has_model)
     panel.load_button.setEnabled(resting)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+import os
+from collections.abc import Callable, Collection, Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ..core.config import Progress
-from ..core.errors import Noise2SelfError
-from . import pieces, words
+from ..core.errors import ImageError, Noise2SelfError
+from . import dialogs, garbage, pieces, words
 from .layer_box import LayerBox
 from .theme import colours
 from .ties import Ties
@@ -119,6 +120,38 @@ class Dock(QWidget):
         self.refresh()
         job.start()
 
+    def ask_folder(self, name: str, start: str, taken: Collection[Path] = ()) -> Path | None:
+        """Ask where to put a result that is too large for memory; None to do nothing.
+
+        Parameters
+        ----------
+        name
+            Of the image.
+        start
+            Folder to begin in.
+        taken
+            Where other results of this click go.
+
+        Raises
+        ------
+        ImageError
+            If a layer is read from there, or another result goes there.
+        """
+        folder = dialogs.folder_for_result(self, start, name)
+        if folder is None:
+            return None
+        place = os.path.realpath(folder)
+        if place in map(os.path.realpath, taken):
+            raise ImageError(f"{folder} is chosen for two results; choose a name for each")
+        for layer in self.viewer.layers:
+            path = layer.source.path
+            if path and os.path.realpath(path) == place:
+                raise ImageError(
+                    f'{folder} holds the layer "{layer.name}", whose pixels would be lost; choose '
+                    "another name"
+                )
+        return folder
+
     # For subclasses
 
     def connections(self) -> list[tuple[Any, Callable[..., None]]]:
@@ -167,11 +200,19 @@ class Dock(QWidget):
         """
         progress = [event for event in events if isinstance(event, Progress)]
         if progress:
-            self.progressed(progress)
+            self._show_event(self.progressed, progress)
         for event in events:
             if isinstance(event, Progress) and event.notice is not None:
                 show_info(words.as_here(event.notice))
-            self.take(event)
+            self._show_event(self.take, event)
+
+    def _show_event(self, show: Callable[[Any], None], event: Any) -> None:
+        """Call `show`; where that fails, say so: the events that follow must not be lost."""
+        try:
+            show(event)
+        except Exception as error:
+            _log.exception("what a job reports could not be shown")
+            notification_manager.receive_error(type(error), error, error.__traceback__)
 
     def _ended(self, ended: Ended) -> None:
         self._ties.job = None
@@ -197,6 +238,7 @@ class Dock(QWidget):
 
     def listen(self) -> None:
         """Follow the viewer; a subclass calls this once it is complete."""
+        garbage.watch(self)
         self._ties.connect(self.connections())
         self.layer_box.refresh()
         self.recolour()
@@ -207,6 +249,7 @@ class Dock(QWidget):
         self._ties.release()
         self.leave()
         self.layer_box.forget()
+        garbage.closed(self)
 
     def event(self, event: QEvent) -> bool:
         """Notice that the dock was closed: napari takes its widget out and sends no close event."""

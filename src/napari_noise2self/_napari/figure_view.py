@@ -23,7 +23,6 @@ class FigureView(QWidget):
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
         self._picture = QPixmap()
-        self._dialog: QDialog | None = None
         self.hide()
 
     @property
@@ -42,7 +41,7 @@ class FigureView(QWidget):
 
     def show_in_full(self) -> None:
         """Open a window with the picture in its own size, as far as the screen allows."""
-        dialog = self._dialog = QDialog(self)
+        dialog = QDialog(self)
         dialog.setWindowTitle("Noise2Self: what was found about the noise")
         label = QLabel()
         label.setPixmap(self._picture)
@@ -84,6 +83,7 @@ class FigureView(QWidget):
         painter.drawPixmap(0, 0, scaled)
         painter.end()
 
-    def mouseReleaseEvent(self, _: QMouseEvent) -> None:
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Show it in full."""
-        self.show_in_full()
+        if event.button() == Qt.MouseButton.LeftButton and self.rect().contains(event.pos()):
+            self.show_in_full()

@@ -37,8 +37,11 @@ def fill_selected_layer(viewer: napari.viewer.Viewer) -> None:
         chunks = [-1 if letter in "YX" else 1 for letter in image.axes]
         image = replace(image, data=da.from_array(image.data, chunks=chunks))
     taken = {layer.name for layer in viewer.layers}
+    pixels = fill_nan(image).data
+    if source.alpha is not None:
+        pixels = da.concatenate([pixels, source.alpha], axis=-1)
     filled = viewer.add_image(
-        fill_nan(image).data,
+        pixels,
         name=result_name(image.name, taken, suffix="filled"),
         rgb=source.rgb,
         **source.appearance,

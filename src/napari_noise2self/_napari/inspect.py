@@ -6,12 +6,13 @@ from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 
 from ..core.config import Progress
-from ..core.errors import ImageError, Noise2SelfError
+from ..core.errors import Noise2SelfError
 from . import dialogs, pieces, words
 from . import inspection_jobs as jobs
 from .dock import Dock
@@ -52,6 +53,7 @@ class InspectWidget(Dock):
         """What was found last: a diagnosis, an inspection of the result, the figure."""
         self._subject = ""
         self._inspects = False  # or saves a figure
+        self._looked_at: Callable[[], Any] = lambda: None  # the layer that was chosen last
         self._build()
         self.inspect_button.clicked.connect(self._inspect_clicked)
         self.save_button.clicked.connect(self._save_clicked)
@@ -109,8 +111,6 @@ class InspectWidget(Dock):
             return
         box, noisy_layer = self.layer_box, self.noisy_combo.value()
         try:
-            if box.layer() is None:
-                raise ImageError("open an image, or select one in the layer list")
             noisy, denoised, strict = box.source().image, None, False
             if noisy_layer is not None and noisy_layer is not box.layer():
                 denoised = noisy
@@ -124,7 +124,7 @@ class InspectWidget(Dock):
         self._subject = f'"{box.layer().name}"'
         if denoised is not None:
             self._subject += f', compared with "{noisy_layer.name}"'
-        self.say("Starting; the first time takes a moment.")
+        self.say(words.STARTING)
         self.begin(lambda: jobs.inspecting(noisy, denoised, strict=strict), name="inspect")
 
     def save_figure(self, path: str | Path) -> None:
@@ -148,7 +148,7 @@ class InspectWidget(Dock):
 
     def job_ended(self, ended: Ended) -> None:
         """Say what came of it."""
-        if self.found is None:
+        if self._inspects and self.found is None:
             self.say("Stopped.")
 
     def finished(self, ended: Ended) -> None:
@@ -166,11 +166,13 @@ class InspectWidget(Dock):
                 self.layer_box.source()
             except Noise2SelfError as error:
                 problem = str(error)
-        self.inspect_button.setText(
-            "Inspect" if resting else "Stopping" if self.stopping else "Stop"
-        )
-        self.inspect_button.setEnabled(
-            layer is not None and problem is None if resting else not self.stopping
+        pieces.show_toggle(
+            self.inspect_button,
+            "Inspect",
+            resting=resting,
+            ready=layer is not None and problem is None,
+            stoppable=self._inspects,
+            stopping=self.stopping,
         )
         self.layer_box.setEnabled(resting)
         self.layer_box.layer_combo.setEnabled(resting)
@@ -202,7 +204,9 @@ class InspectWidget(Dock):
 
     def _layer_changed(self) -> None:
         layer = self.layer_box.layer()
-        self.noisy_combo.setValue(None if layer is None else self._source_of(layer))
+        if layer is not self._looked_at():  # and not only its axes, say
+            self._looked_at = (lambda: None) if layer is None else ref(layer)
+            self.noisy_combo.setValue(None if layer is None else self._source_of(layer))
         self.choice_changed()
 
     def _source_of(self, layer: Any) -> Any:

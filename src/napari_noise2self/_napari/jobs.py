@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -12,9 +13,11 @@ import numpy as np
 
 from ..core.axes import Image, Stack
 from ..core.config import Output, Progress, TrainingConfig
-from ..core.errors import ImageError, ImageFileError, ModelMismatchError, Noise2SelfError
+from ..core.errors import ImageFileError, Noise2SelfError
 from .outputs import Tally, in_memory, read_back
 from .preview import Preview, Requests, with_previews
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,21 +99,22 @@ def training(
     from .. import api
 
     yield Progress(stage="analyse", step=0, steps=1, seconds=0.0)
-    part = _cut(image, region)
+    part = cut(image, region)
     if denoiser is None:
         with closing(api.Denoiser.for_image_iter(part, config=config)) as analysis:
             for progress in analysis:
                 yield replace(progress, result=None)
                 denoiser = progress.result
         yield Made(denoiser)
-    against = None if target is None else _cut(target, region)
+    against = None if target is None else cut(target, region)
     steps = _telling_device(api.train(denoiser, part, config, target=against), denoiser)
     axes = Stack.of(image).axes
     with closing(with_previews(steps, denoiser, image.data, axes, requests)) as events:
         yield from events
 
 
-def _cut(image: Image, region: tuple[slice, ...] | None) -> Image:
+def cut(image: Image, region: tuple[slice, ...] | None) -> Image:
+    """Return the part of an image to train on; None for all of it."""
     return image if region is None else replace(image, data=image.data[region])
 
 
@@ -148,7 +152,7 @@ def denoising(
     Yields
     ------
     Progress, Filling, Filled or LeftOut
-        Where one of several images does not fit the model, a `Progress` with
+        Where one of several images cannot be denoised, a `Progress` with
         a notice says so and the others are done.
     """
     for position, (key, image) in enumerate(images.items()):
@@ -159,9 +163,11 @@ def denoising(
                         yield _placed(event, position, len(images))
                     else:
                         yield event
-        except (ImageError, ModelMismatchError) as error:
+        except Exception as error:
             if len(images) == 1:
                 raise
+            if not isinstance(error, Noise2SelfError):
+                _log.exception("%s could not be denoised", image.name)
             yield LeftOut(key, str(error))
             yield Progress(
                 stage="predict",
@@ -226,13 +232,13 @@ def filling(
         if folder is None:
             data = in_memory(image)
         else:
+            from ..io.gathered import gathered
             from ..io.ome_zarr import create_zarr
 
-            data = stay.enter_context(
-                create_zarr(
-                    folder, image.data.shape, np.float32, stack.axes, image.scale, image.units
-                )
+            stored = create_zarr(
+                folder, image.data.shape, np.float32, stack.axes, image.scale, image.units
             )
+            data = stay.enter_context(gathered(stay.enter_context(stored)))
         tally = Tally(data, stack)
         yield Filling(key, tally, folder)
         events = write(tally)

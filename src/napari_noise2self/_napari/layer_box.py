@@ -10,7 +10,7 @@ from napari.layers import Image, Layer, Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QLineEdit, QSizePolicy, QWidget
 
-from ..core.errors import Noise2SelfError
+from ..core.errors import ImageError, Noise2SelfError
 from . import pieces
 from .layers import (
     METADATA_KEY,
@@ -181,8 +181,10 @@ class LayerBox(QWidget):
         AxesError
             If the axes that are written do not fit.
         ImageError
-            If the image cannot be denoised.
+            If there is no layer, or the image cannot be denoised.
         """
+        if self.layer() is None:
+            raise ImageError("open an image, or select one in the layer list")
         return source_of(self.layer(), self.axes())
 
     def source_for(self, layer: Any) -> Source:
@@ -212,7 +214,11 @@ class LayerBox(QWidget):
     def region(self) -> tuple[slice, ...] | None:
         """Return the part to train on; None for the whole image."""
         shapes = self.region_combo.value()
-        return None if shapes is None else region_of(shapes, self.layer(), self.axes())
+        if shapes is None:
+            return None
+        axes = self.source().image.axes
+        assert axes is not None
+        return region_of(shapes, self.layer(), axes)
 
     def _layer_changed(self) -> None:
         layer = self.layer()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakValueDictionary
+from uuid import uuid4
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import napari
 
@@ -14,6 +15,7 @@ from .commands import dock_of
 from .layers import METADATA_KEY
 
 _models: WeakValueDictionary[str, Any] = WeakValueDictionary()
+_keys: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
 
 def key_of(denoiser: Any) -> str:
@@ -22,7 +24,7 @@ def key_of(denoiser: Any) -> str:
     A layer's metadata hold the name alone, for napari under PySide6 never lets
     go of a layer that it has shown, and a network is large.
     """
-    key = str(id(denoiser))
+    key = _keys.setdefault(denoiser, uuid4().hex)
     _models[key] = denoiser
     return key
 
@@ -70,7 +72,8 @@ def write_model(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     Raises
     ------
     ModelFileError
-        If the layer is no result of this package, or its model was trained further since.
+        If the layer is no result of this package, or its model is being trained, or was
+        trained further since.
     """
     made = attributes.get("metadata", {}).get(METADATA_KEY, {})
     denoiser = _models.get(made.get("key", ""))
@@ -78,6 +81,11 @@ def write_model(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
         raise ModelFileError(
             f'the layer "{attributes.get("name")}" was not made by a dock that is still open, '
             "so there is no model to save; choose another layer, or denoise again"
+        )
+    if denoiser.in_training:
+        raise ModelFileError(
+            f'the model of "{attributes.get("name")}" is being trained; stop that, or wait for its '
+            "end"
         )
     if denoiser.record.to_dict() != made["model"]:
         raise ModelFileError(

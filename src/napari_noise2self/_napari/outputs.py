@@ -129,12 +129,12 @@ def _allowed() -> int:
 
 
 def read_back(path: Path, axes: str) -> Any:
-    """Open a result on disk lazily, its axes in the order of `axes`."""
-    from ..io.images import read_image
+    """Open a result on disk lazily, its axes in the order of `axes`, those of extent 1 too."""
+    from ..io.ome_zarr import read_zarr
 
-    image = read_image(path)
-    assert image.axes is not None
-    return image.data.transpose([image.axes.index(a) for a in axes])
+    found = read_zarr(path)
+    assert found.axes is not None
+    return found.data.transpose([found.axes.index(a) for a in axes])
 
 
 def in_words(samples: Sequence[int], many: int) -> str:

@@ -94,6 +94,30 @@ def button(name: str, text: str, tooltip: str, *, bold: bool = False) -> QPushBu
     return made
 
 
+def show_toggle(
+    button: QPushButton, verb: str, *, resting: bool, ready: bool, stoppable: bool, stopping: bool
+) -> None:
+    """Let a button begin a job, and stop it.
+
+    Parameters
+    ----------
+    button
+        The button.
+    verb
+        What it says at rest.
+    resting
+        Whether no job runs.
+    ready
+        Whether one can begin.
+    stoppable
+        Whether the one that runs can be stopped.
+    stopping
+        Whether it has been asked to stop.
+    """
+    button.setText(verb if resting else "Stopping" if stopping else "Stop")
+    button.setEnabled(ready if resting else stoppable and not stopping)
+
+
 def text(name: str) -> QLabel:
     """Return a label for sentences, which can be selected and copied."""
     label = QLabel()

@@ -16,6 +16,26 @@ BUDGET = ("steps", "time_limit", "patience")
 
 
 @dataclass(frozen=True)
+class Past:
+    """What is remembered of a training: it keeps no pixels alive.
+
+    Attributes
+    ----------
+    layer, pair, region, config
+        Of the plan.
+    axes, name
+        Of its image.
+    """
+
+    layer: ReferenceType[Any]
+    pair: ReferenceType[Any] | None
+    region: tuple[slice, ...] | None
+    config: TrainingConfig
+    axes: str | None
+    name: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """One training: of what, on which part of it, how.
 
@@ -62,7 +82,12 @@ class Plan:
                 'scene in the same shape, or "none"'
             )
 
-    def goes_on_from(self, before: Plan | None, *, stopped: bool) -> bool:
+    def past(self) -> Past:
+        """Return what is to be remembered of it."""
+        image = self.source.image
+        return Past(self.layer, self.pair, self.region, self.config, image.axes, image.name)
+
+    def goes_on_from(self, before: Past | None, *, stopped: bool) -> bool:
         """Whether this is the training `before`, to be continued.
 
         A training that came to its end is continued only if this one is to
@@ -75,7 +100,7 @@ class Plan:
             self.layer == before.layer
             and self.region == before.region
             and self.pair == before.pair
-            and self.source.image.axes == before.source.image.axes
+            and self.source.image.axes == before.axes
             and replace(self.config, **budget) == before.config
         )
         return same and (stopped or self.config.steps > before.config.steps)

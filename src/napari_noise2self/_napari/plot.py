@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from statistics import mean
+from statistics import fmean
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
@@ -26,9 +26,10 @@ LEAST_SPAN = math.log10(1.05)
 
 @dataclass
 class Curves:
-    """What the plot shows, without Qt."""
+    """What the plot shows, without Qt; `trend` is `training` as the mean of the last reports."""
 
     training: list[tuple[int, float]] = field(default_factory=list)
+    trend: list[tuple[int, float]] = field(default_factory=list)
     held_out: list[tuple[int, float]] = field(default_factory=list)
     baseline: float | None = None
     best_step: int | None = None
@@ -39,6 +40,8 @@ class Curves:
         for event in events:
             if event.loss is not None and event.loss > 0 and math.isfinite(event.loss):
                 self.training.append((event.step, event.loss))
+                lasts = [loss for _, loss in self.training[-REPORTS:]]
+                self.trend.append((event.step, fmean(lasts)))
                 new = True
             value = event.validation_loss
             if value is not None and value > 0 and math.isfinite(value):
@@ -49,13 +52,6 @@ class Curves:
             if event.best_step is not None:
                 self.best_step = event.best_step
         return new
-
-    @property
-    def trend(self) -> list[tuple[int, float]]:
-        """Training loss as the mean over the last `REPORTS` reports."""
-        values = [value for _, value in self.training]
-        lasts = (values[max(0, n - REPORTS) : n] for n in range(1, len(values) + 1))
-        return [(step, mean(last)) for (step, _), last in zip(self.training, lasts, strict=True)]
 
     @property
     def best(self) -> tuple[int, float] | None:

@@ -52,8 +52,8 @@ class Results:
             rest = "the rest of " if len(self._told) > told else ""
             self.leave_out(self.sources[event.key].image.name, event.reason, rest)
         else:
-            self._open.pop(event.key, None)
             layer = self._add(event.key, event.data)
+            self._open.pop(event.key, None)  # not before: what cannot be shown is tried again
             self._told.append(f'"{layer.name}" is ready.')
 
     def leave_out(self, name: str, reason: str, part: str = "") -> None:

@@ -6,11 +6,12 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QSettings
 
-from ..core.config import PRESETS, Output, TrainingConfig
+from ..core.config import Output, TrainingConfig, check_output
 from ..core.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -86,10 +87,10 @@ def load() -> Remembered:
             stored["changes"]["footprint"] = tuple(footprint)
         remembered = Remembered(**stored)
         remembered.config()
+        check_output(remembered.output)
+        Path(remembered.folder)
     except (AttributeError, ConfigError, TypeError, ValueError) as error:
         # written by another version, or damaged: the defaults are always right
         _log.warning("the remembered settings were not usable (%s); starting with defaults", error)
-        return Remembered()
-    if remembered.preset not in PRESETS:
         return Remembered()
     return remembered

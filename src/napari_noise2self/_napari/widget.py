@@ -13,7 +13,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
 from ..core.axes import Image, Stack
 from ..core.config import Progress, TrainingConfig
-from ..core.errors import ImageError, Noise2SelfError
+from ..core.errors import Noise2SelfError
 from . import dialogs, jobs, words
 from .controls import Situation, State, show
 from .dock import Dock
@@ -23,11 +23,14 @@ from .memory import Memory
 from .model_files import key_of
 from .outputs import bytes_of_result, check_disagreement, fits_in_memory
 from .panel import Panel
-from .plan import Plan
+from .plan import Past, Plan
 from .preview import LARGEST, LARGEST_ON_GPU, Preview
 from .results import Results
 from .theme import colours
 from .worker import Ended
+
+NOTHING = (None, None, State.EMPTY)
+"""There is no model."""
 
 
 class DenoiseWidget(Dock):
@@ -50,9 +53,9 @@ class DenoiseWidget(Dock):
         super().__init__(napari_viewer)
         self.denoiser: Any = None
         self._state = self._before = State.EMPTY  # what it is doing, and was before that
-        self._plan: Plan | None = None  # of the denoiser, where it was trained here
-        self._next: Plan | None = None  # of a training that has no denoiser yet
-        self._replaced: tuple[Any, Plan | None, State] = (None, None, State.EMPTY)
+        self._past: Past | None = None  # of the denoiser, where it was trained here
+        self._next: Past | None = None  # of a training that has no denoiser yet
+        self._replaced: tuple[Any, Past | None, State] = NOTHING
         self._results: Results | None = None
         self._told = ""  # about the training that a Denoise follows
         self._ignores_controls = False  # whether this training was given its configuration
@@ -102,10 +105,10 @@ class DenoiseWidget(Dock):
         self._ignores_controls = config is not None
         denoiser = self.denoiser if self._goes_on(plan) and not start_over else None
         if denoiser is None:
-            self._next = plan
+            self._next = plan.past()
             self.panel.loss_plot.start_again()
         else:
-            self._plan = plan
+            self._past = plan.past()
         wanted = self.panel.preview_check.isChecked()
         requests = self.live.begin(plan.layer(), plan.source, wanted=wanted)
         image, config, region, target = plan.source.image, plan.config, plan.region, plan.target
@@ -155,7 +158,8 @@ class DenoiseWidget(Dock):
         try:
             if not sources:
                 raise left_out[0][1]
-            folders = self._folders({key: source.image for key, source in sources.items()}, output)
+            images = {key: source.image for key, source in sources.items()}
+            folders = self._folders(images, output)
         except Noise2SelfError as error:
             self.fail(error)
             return
@@ -173,7 +177,6 @@ class DenoiseWidget(Dock):
         self._results = Results(self.viewer, sources, record, suffix)
         for layer, error in left_out:
             self._results.leave_out(layer.name, str(error))
-        images = {key: source.image for key, source in sources.items()}
         self._start(
             State.PREDICTING,
             lambda: jobs.denoising(images, denoiser, output=output, folders=folders),
@@ -206,7 +209,7 @@ class DenoiseWidget(Dock):
                 check_disagreement(image, beside=promised)
             elif not fits_in_memory(image, beside=promised):
                 start = self.memory.remembered.folder
-                folder = dialogs.folder_for_result(self, start, image.name)
+                folder = self.ask_folder(image.name, start, taken=folders.values())
                 if folder is None:
                     return None
                 folders[key] = folder
@@ -220,12 +223,12 @@ class DenoiseWidget(Dock):
             if not self.live.show(event):
                 self.panel.preview_check.setChecked(False)
         elif isinstance(event, jobs.Made):
-            self._replaced = (self.denoiser, self._plan, self._before)
+            self._replaced = (self.denoiser, self._past, self._before)
             self.denoiser = event.denoiser
-            self._plan, self._next = self._next, None
+            self._past, self._next = self._next, None
         elif isinstance(event, jobs.Computing):
-            assert self._plan is not None
-            self.memory.keep_device(self._plan.config, event.device)
+            assert self._past is not None
+            self.memory.keep_device(self._past.config, event.device)
             self.live.largest = LARGEST_ON_GPU if event.device.startswith("GPU") else LARGEST
         elif isinstance(event, jobs.Saved):
             self.say(f"The model is saved in {event.path}.")
@@ -248,9 +251,10 @@ class DenoiseWidget(Dock):
             self._training_ended(ended)
         elif state is State.PREDICTING:
             self._denoising_ended(ended)
-        elif state is State.LOADING and ended.error is None:
+        elif state is State.LOADING and self._replaced is not NOTHING:
             self._state = State.READY
             self.say("The model is loaded.")
+        self._replaced = NOTHING
 
     def finished(self, ended: Ended) -> None:
         """Announce it, and go on to Denoise where that was asked for."""
@@ -260,7 +264,7 @@ class DenoiseWidget(Dock):
             closed = not self._ties.connected  # in the moment that the thread ended by itself
             if goes_on and not (ended.stopped or closed):
                 self._told = self._message
-                layer = self._plan.layer() if self._plan else None
+                layer = self._past.layer() if self._past else None
                 output = "best" if self._ignores_controls else self.memory.remembered.output
                 self._denoise([layer] if layer in self.viewer.layers else [], output)
         elif self._before is State.PREDICTING:
@@ -269,7 +273,7 @@ class DenoiseWidget(Dock):
     def _training_ended(self, ended: Ended) -> None:
         self.live.end()
         if self._next is None and not self.denoiser.trained:
-            self.denoiser, self._plan, self._state = self._replaced
+            self.denoiser, self._past, self._state = self._replaced
         elif self._next is None:
             self._state = State.STOPPED if ended.stopped or ended.error else State.READY
             self._tell_training(ended)
@@ -278,16 +282,16 @@ class DenoiseWidget(Dock):
         self._next = None
 
     def _tell_training(self, ended: Ended) -> None:
-        assert self._plan is not None
+        assert self._past is not None
         how = words.trained(self.denoiser, stopped=ended.stopped)
         self.say(f"{self._why_stopped()}{how}")
-        self.memory.keep_pace(self._plan.config, self.denoiser)
-        if self._plan.layer() not in self.viewer.layers:
+        self.memory.keep_pace(self._past.config, self.denoiser)
+        if self._past.layer() not in self.viewer.layers:
             self.live.remove()
 
     def _why_stopped(self) -> str:
-        plan = self._next or self._plan
-        gone = plan is not None and plan.layer() not in self.viewer.layers
+        past = self._next or self._past
+        gone = past is not None and past.layer() not in self.viewer.layers
         return "The layer was removed. " if gone else ""
 
     def _denoising_ended(self, ended: Ended) -> None:
@@ -302,17 +306,17 @@ class DenoiseWidget(Dock):
     def _make_plan(self, config: TrainingConfig | None = None) -> Plan:
         """Return what Train would do now; raises where it could do nothing."""
         box = self.panel.layer_box
-        if box.layer() is None:
-            raise ImageError("open an image, or select one in the layer list")
         if config is not None:
-            return Plan(ref(box.layer()), box.source(), None, config)
+            source = box.source()
+            return Plan(source.layer, source, None, config)
         config, target, pair = self.panel.form.value(), None, self.panel.pair_combo.value()
         if pair is not None:
             config = replace(config, method=self.panel.pair_kind_combo.currentData())
             target = box.source_like(pair).image
+        source = box.source()
         return Plan(
-            layer=ref(box.layer()),
-            source=box.source(),
+            layer=source.layer,
+            source=source,
             region=box.region(),
             config=config,
             pair=None if pair is None else ref(pair),
@@ -321,7 +325,7 @@ class DenoiseWidget(Dock):
 
     def _goes_on(self, plan: Plan) -> bool:
         stopped = self._state is State.STOPPED
-        return self.denoiser is not None and plan.goes_on_from(self._plan, stopped=stopped)
+        return self.denoiser is not None and plan.goes_on_from(self._past, stopped=stopped)
 
     def _targets(self) -> list[Any]:
         return self.panel.layer_box.targets(self.panel.target_combo.currentData())
@@ -380,7 +384,7 @@ class DenoiseWidget(Dock):
         self.train(start_over=True)
 
     def _save_clicked(self) -> None:
-        name = self._plan.source.image.name if self._plan else "model"
+        name = self._past.name if self._past else "model"
         path = dialogs.model_to_save(self, self.memory.remembered.folder, name)
         if path is not None:
             self.memory.keep(folder=str(path.parent))
@@ -421,8 +425,8 @@ class DenoiseWidget(Dock):
         self.live.remove()
 
     def _layer_removed(self, _: Any = None) -> None:
-        plan = self._next or self._plan
-        if self._state is State.TRAINING and plan and plan.layer() not in self.viewer.layers:
+        past = self._next or self._past
+        if self._state is State.TRAINING and past and past.layer() not in self.viewer.layers:
             self.stop()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:

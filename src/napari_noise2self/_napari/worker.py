@@ -75,17 +75,16 @@ class Job(QObject):
     def __init__(self, make: Callable[[], Generator[Any, None, None]], *, name: str) -> None:
         super().__init__()
         self._worker = _Worker(make, name)
-        self._timer = QTimer(self)
+        application = QCoreApplication.instance()
+        self._timer = QTimer(application)  # not ours: it must outlive its own last timeout
         self._timer.setInterval(COLLECT_EVERY_MS)
         self._timer.timeout.connect(self._collect)
-        application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self._quit)
 
     def start(self) -> None:
         """Start the thread."""
-        if not _running:
-            garbage.hold()
+        garbage.watch(self)
         _running.add(self)  # until it has ended, whoever else may forget it
         self._timer.start()
         self._worker.start()
@@ -99,8 +98,7 @@ class Job(QObject):
         self.stop()
         if self in _running and self.wait(QUIT_PATIENCE):
             _running.discard(self)
-            if not _running:
-                garbage.release()
+            garbage.forget(self)
 
     @property
     def stopping(self) -> bool:
@@ -113,20 +111,20 @@ class Job(QObject):
         return not self._worker.is_alive()
 
     def _collect(self) -> None:
-        garbage.sweep()
         ended = self._worker.ended  # before the events: none comes after it
         events = self._worker.take()
         if events:
             self.events.emit(events)
         if ended is not None:
             self._timer.stop()
+            self._timer.deleteLater()
             self._worker.join()
             _running.discard(self)
             # The collector is still off: a receiver that only a cycle keeps alive, as a closed
             # dock, may otherwise be freed in the middle of its own call (both bindings crash).
             self.ended.emit(ended)
-            if not _running:
-                garbage.release()
+            garbage.forget(self)
+            QTimer.singleShot(0, lambda job=self: None)  # nor may a job be, in this one
 
 
 class _Worker(threading.Thread):
