@@ -16,7 +16,7 @@ from napari_noise2self.core.diagnostics import Diagnosis, diagnose, diagnose_ite
 from napari_noise2self.core.disagreement import disagreement_iter
 from napari_noise2self.core.errors import ConfigError, ImageError
 from napari_noise2self.core.faults import Faults, find_faults_iter
-from napari_noise2self.core.inspection import inspect_result
+from napari_noise2self.core.inspection import inspect_result, inspect_result_iter
 from napari_noise2self.core.noise import estimate_noise
 from napari_noise2self.figures_diagnosis import draw_diagnosis
 
@@ -364,3 +364,19 @@ def test_a_diagnosis_is_frozen():
     assert isinstance(found, Diagnosis)
     with pytest.raises(AttributeError):
         found.advice = "nothing"  # type: ignore[misc]
+
+
+def test_an_inspection_tells_how_far_it_is_and_can_be_stopped() -> None:
+    noisy = np.random.default_rng(0).normal(100, 5, (2, 6, 64, 64))
+    result = np.full_like(noisy, 100.0)
+    events = list(inspect_result_iter(noisy, result, "CTYX"))
+    assert [event.step for event in events] == list(range(1, events[0].steps + 1))
+    assert events[0].steps == 1 + 6 + 2, "the noise, the planes, the channels"
+    assert events[-1].result == inspect_result(noisy, result, "CTYX")
+    assert all(event.result is None for event in events[:-1])
+    started = inspect_result_iter(noisy, result, "CTYX")
+    assert next(started).stage == "inspect"
+    started.close()
+    assert next(started, None) is None
+    with pytest.raises(ImageError, match="expected the same"):
+        inspect_result_iter(noisy, result[:1], "CTYX")

@@ -23,7 +23,7 @@ from .core.errors import (
     Noise2SelfError,
     NotTrainedError,
 )
-from .core.inspection import Inspection, inspect_result
+from .core.inspection import Inspection, inspect_result, inspect_result_iter
 from .core.repair import fill_nan
 from .core.training import train
 from .denoise import denoise, denoise_iter
@@ -62,6 +62,7 @@ __all__ = [
     "draw_diagnosis",
     "fill_nan",
     "inspect_result",
+    "inspect_result_iter",
     "read_calibration",
     "read_image",
     "train",

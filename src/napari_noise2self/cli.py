@@ -490,7 +490,7 @@ def inspect(
         facts = {"image": str(image), **found.to_dict()}
         text = found.summary()
         if denoised is not None:
-            residual = api.inspect_result(picture, denoised)
+            residual = work.finished(screen, api.inspect_result_iter(picture, denoised))
             facts["result"] = {"image": str(result), **residual.to_dict()}
             text += f"\n\n{result}\n{residual.summary()}"
         failure = None

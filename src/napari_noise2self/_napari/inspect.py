@@ -32,7 +32,7 @@ WHERE_STRICT = (
 
 _STAGES = {
     "diagnose": "Looking at the noise, plane by plane.",
-    "residual": "Looking at what was taken away.",
+    "inspect": "Looking at what was taken away.",
     "figure": "Drawing the figure.",
     "save": "Saving the figure.",
 }

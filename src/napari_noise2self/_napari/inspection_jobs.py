@@ -76,10 +76,13 @@ def inspecting(
             yield replace(event, result=None)
     diagnosis, inspection = event.result, None
     if denoised is not None:
-        from ..core.inspection import inspect_result
+        from ..core.inspection import inspect_result_iter
 
-        yield Progress(stage="residual", step=event.steps, steps=event.steps, seconds=event.seconds)
-        inspection = inspect_result(noisy, denoised, strict=denoised if strict else None)
+        of_result = denoised if strict else None
+        with closing(inspect_result_iter(noisy, denoised, strict=of_result)) as events:
+            for event in events:
+                yield replace(event, result=None)
+        inspection = event.result
     yield Progress(stage="figure", step=event.steps, steps=event.steps, seconds=event.seconds)
     from ..figures_diagnosis import draw_diagnosis
 

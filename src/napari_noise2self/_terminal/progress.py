@@ -24,6 +24,7 @@ STAGES = {
     "predict": "Denoising",
     "calibrate": "Calibrating",
     "diagnose": "Diagnosing",
+    "inspect": "Comparing",
 }
 """What each stage is called on screen."""
 

@@ -136,7 +136,7 @@ def _hole(
         assert correlation is not None
         footprint, noise = correlation.footprint, correlation.sentence
     else:
-        noise = given(footprint)
+        noise = said_of_given(footprint)
     if context is None:
         assert correlation is not None
         context = propose_context(correlation, stack)
@@ -147,7 +147,7 @@ def _hole(
     return footprint, context, noise
 
 
-def given(footprint: tuple[int, ...]) -> str:
+def said_of_given(footprint: tuple[int, ...]) -> str:
     """Say that a hole was not measured."""
     return f"the hole of {sizes_in_words(footprint)} pixels was given"
 

@@ -8,13 +8,15 @@ every brightness, and blind to the other channels.
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from .axes import Stack
-from .config import check_within
+from .config import Progress, check_within, last_result
 from .correlation import noise_correlation
 from .errors import ImageError
 from .noise import measured_noise
@@ -189,6 +191,35 @@ def inspect_result(
     >>> inspect_result(noisy, clean).remarks()
     []
     """
+    found: Inspection = last_result(
+        inspect_result_iter(noisy, denoised, axes, strict=strict, seed=seed)
+    )
+    return found
+
+
+def inspect_result_iter(
+    noisy: Any,
+    denoised: Any,
+    axes: str | None = None,
+    *,
+    strict: Any = None,
+    seed: int = 0,
+) -> Iterator[Progress]:
+    """Do what :func:`inspect_result` does, event by event; the last `result` is what it found.
+
+    Yields
+    ------
+    Progress
+        ``stage="inspect"``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> noisy = np.random.default_rng(0).normal(100, 5, (64, 64))
+    >>> *_, last = inspect_result_iter(noisy, np.full((64, 64), 100.0))
+    >>> last.result.remarks()
+    []
+    """
     check_within("seed", seed)
     stack = Stack.of(noisy, axes)
     others = [Stack.of(denoised, stack.axes)]
@@ -200,20 +231,44 @@ def inspect_result(
                 f"the noisy image has the shape {tuple(stack.data.shape)} and the result "
                 f"{tuple(other.data.shape)}; expected the same: is it another image's result?"
             )
+    return _events(stack, others, seed)
+
+
+def _events(stack: Stack, others: Sequence[Stack], seed: int) -> Iterator[Progress]:
+    """Compare a noisy stack with its result and, where there is one, its strict result."""
+    started = time.perf_counter()
+    places = _places(stack)
+    steps = 1 + len(places) + stack.channels
+
+    def at(step: int, result: Inspection | None = None) -> Progress:
+        seconds = time.perf_counter() - started
+        left = seconds / step * (steps - step)
+        return Progress(
+            stage="inspect", step=step, steps=steps, seconds=seconds, seconds_left=left,
+            result=result,
+        )  # fmt: skip
+
     correlation = noise_correlation(stack, seed=seed)
     noise = measured_noise(stack, correlation, seed=seed)
-    places = _places(stack)
-    planes = [_planes(s, places) for s in (stack, *others)]  # each [(C, y, x), ...]
+    yield at(1)
+    planes: list[list[Array]] = [[] for _ in (stack, *others)]  # of each stack (C, y, x)
+    for number, (sample, window) in enumerate(places, 1):
+        for seen, read in zip((stack, *others), planes, strict=True):
+            plane = seen.read(sample, window).astype(np.float64)
+            read.append(plane.reshape(plane.shape[0], *plane.shape[-2:]))
+        yield at(1 + number)
     width = max(correlation.footprint)
-    channels = tuple(
-        inspect_channel([p[c] for p in planes[0]], [p[c] for p in planes[1]], noise, c, width)
-        for c in range(stack.channels)
-    )
+    channels = []
+    for c in range(stack.channels):
+        before, after = ([plane[c] for plane in read] for read in planes[:2])
+        channels.append(inspect_channel(before, after, noise, c, width))
+        if c + 1 < stack.channels:
+            yield at(1 + len(places) + c + 1)
     leaks, leak_error = leakage(planes[0], planes[1])
     psnr, sentence = None, "no estimate without the strict, J-invariant output"
-    if strict is not None:
+    if len(others) > 1:
         psnr, sentence = psnr_range(planes[0], planes[2], noise, width)
-    return Inspection(channels, leaks, leak_error, psnr, sentence)
+    yield at(steps, Inspection(tuple(channels), leaks, leak_error, psnr, sentence))
 
 
 def _places(stack: Stack) -> list[tuple[int, tuple[slice, ...]]]:
@@ -230,8 +285,3 @@ def _places(stack: Stack) -> list[tuple[int, tuple[slice, ...]]]:
         sample, z = divmod(place, depth)
         found.append((sample, (slice(z, z + 1), *middle) if volume else tuple(middle)))
     return found
-
-
-def _planes(stack: Stack, places: list[tuple[int, tuple[slice, ...]]]) -> list[Array]:
-    planes = [stack.read(sample, window).astype(np.float64) for sample, window in places]
-    return [p.reshape(p.shape[0], *p.shape[-2:]) for p in planes]

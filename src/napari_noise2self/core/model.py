@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from .analysis import given
+from .analysis import said_of_given
 from .axes import Stack, check_axes, check_size
 from .config import TrainingConfig, sizes_in_words
 from .errors import ConfigError, ModelFileError, ModelMismatchError
@@ -188,7 +188,7 @@ class Model:
         self.config = config
         if not self.trained:
             if footprint != self.footprint:
-                self.record = replace(self.record, noise=given(footprint))
+                self.record = replace(self.record, noise=said_of_given(footprint))
                 self.guard = self.guard and self.guard.behind(shared=max(footprint) > 1)
             self.method = with_recorruption(METHODS[config.method](grid, context), recorruption)
             self.training = None
