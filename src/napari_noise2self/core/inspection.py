@@ -217,8 +217,8 @@ def inspect_result_iter(
     >>> import numpy as np
     >>> noisy = np.random.default_rng(0).normal(100, 5, (64, 64))
     >>> *_, last = inspect_result_iter(noisy, np.full((64, 64), 100.0))
-    >>> last.result.remarks()
-    []
+    >>> last.stage, last.step == last.steps, type(last.result).__name__
+    ('inspect', True, 'Inspection')
     """
     check_within("seed", seed)
     stack = Stack.of(noisy, axes)
