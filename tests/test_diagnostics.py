@@ -265,6 +265,18 @@ def test_smoothing_loses_structure_more_and_more():
     assert any("too dark" in remark for remark in found.remarks())
 
 
+@pytest.mark.parametrize("edge", [64, 128])
+def test_chance_is_no_loss_of_structure(edge: int):
+    ratios, errors = [], []
+    for seed in range(8):
+        noisy = np.random.default_rng(seed).normal(100, 5, (edge, edge))
+        found = inspect_result(noisy, np.full((edge, edge), 100.0))
+        assert not any("smooth at structures" in remark for remark in found.remarks())
+        ratios.append(found.channels[0].structure_lost)
+        errors.append(found.channels[0].structure_lost_error)
+    assert 0.5 < np.std(ratios) / np.mean(errors) < 2
+
+
 def test_bias_of_bright_pixels_is_named():
     rng = np.random.default_rng(8)
     clean = blobs((256, 256))

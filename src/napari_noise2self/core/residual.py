@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from .clipping import clipped_levels
 from .errors import ImageError
-from .flatness import EDGE, HALF, Blocks, coefficients, low_energy
+from .flatness import EDGE, HALF, OVERLAP, Blocks, coefficients, low_energy
 from .noise_level import NoiseLevel
 
 BINS = 8
@@ -30,6 +30,9 @@ CERTAIN = 4.0
 
 UNSURE = 0.1
 """Relative error that the noise level may have."""
+
+NOTHING_LOST = (1.0, 0.0)
+"""Of structure, where there is too little to tell."""
 
 Array = NDArray[np.float64]
 
@@ -48,6 +51,8 @@ class ChannelInspection:
         Energy of the residual's low frequencies over that of its high ones, in
         the roughest fifth of the image, over the same in the flattest fifth; 1
         if the residual is noise, more if structure went with it.
+    structure_lost_error
+        Its standard error, from the scatter of the blocks.
     signal, bias, bias_error
         For `BINS` bins of the brightness of the surroundings, of equal size: the
         mean of the noisy image, of denoised minus noisy, and its standard error.
@@ -61,6 +66,7 @@ class ChannelInspection:
 
     removed: float | None
     structure_lost: float
+    structure_lost_error: float
     signal: tuple[float, ...]
     bias: tuple[float, ...]
     bias_error: tuple[float, ...]
@@ -110,9 +116,11 @@ def inspect_channel(
         for p, q in zip(noisy, denoised, strict=True)
         for a, b in zip(_tiles(p), _tiles(q), strict=True)
     ]
+    lost, lost_error = _structure_lost(noisy, denoised)
     return ChannelInspection(
         removed=removed,
-        structure_lost=_structure_lost(noisy, denoised),
+        structure_lost=lost,
+        structure_lost_error=lost_error,
         signal=tuple(float(x[i].mean()) for i in bins),
         bias=tuple(float((f[i] - x[i]).mean()) for i in bins),
         bias_error=tuple(float((f[i] - x[i]).std() / math.sqrt(len(i))) for i in bins),
@@ -157,12 +165,15 @@ def _otsu(values: Array) -> float:
     return float(edges[1 + int(np.nanargmax(between[:-1]))])
 
 
-def _structure_lost(noisy: list[Array], denoised: list[Array]) -> float:
-    """Compare the residual's low frequencies at structures with those in flat places."""
+def _structure_lost(noisy: list[Array], denoised: list[Array]) -> tuple[float, float]:
+    """Compare the residual's low frequencies at structures with those in flat places.
+
+    Returns the ratio and its standard error.
+    """
     rough, low, high = [], [], []
     for x, f in zip(noisy, denoised, strict=True):
         if min(x.shape) < EDGE:
-            return 1.0
+            return NOTHING_LOST
         residual = coefficients((x - f).astype(np.float32))
         low.append(low_energy(residual).ravel())
         high.append(np.square(residual[..., HALF:, HALF:]).mean((-2, -1)).ravel())
@@ -175,12 +186,15 @@ def _structure_lost(noisy: list[Array], denoised: list[Array]) -> float:
     order = np.flatnonzero(ok)[np.argsort(ranked[ok], kind="stable")]
     fifth = len(order) // 5
     if not fifth:
-        return 1.0
+        return NOTHING_LOST
     # Over the high frequencies of the same blocks, which hold the noise alone.
-    flat, structured = energy[:, order[:fifth]].sum(1), energy[:, order[-fifth:]].sum(1)
-    if not (flat.all() and structured[1]):
-        return 1.0
-    return float(structured[0] / structured[1] / (flat[0] / flat[1]))
+    parts = energy[:, order[:fifth]], energy[:, order[-fifth:]]
+    flat, structured = (part.mean(1) for part in parts)
+    if not (flat.all() and structured.all()):
+        return NOTHING_LOST
+    ratio = float(structured[0] / structured[1] / (flat[0] / flat[1]))
+    scatter = sum(float(np.square(part.std(1) / part.mean(1)).sum()) for part in parts)
+    return ratio, ratio * math.sqrt(scatter * OVERLAP / fifth)
 
 
 def leakage(
