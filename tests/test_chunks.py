@@ -84,6 +84,8 @@ def test_each_verb_computes_a_chunk_about_once(tiny: Build) -> None:
     np.testing.assert_array_equal(result, denoiser.predict(MOVIE))
     api.diagnose(lazy, "TYX")
     assert times() == 1
+    api.denoise(lazy, axes="TYX", config=config)
+    assert times() == 1
 
 
 @pytest.mark.parametrize("kind", ["dask", "zarr"])

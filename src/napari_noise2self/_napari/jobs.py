@@ -114,7 +114,7 @@ def training(
 
 
 def cut(image: Image, region: tuple[slice, ...] | None) -> Image:
-    """Return the part of an image to train on; None for all of it."""
+    """Return the region of an image; None for all of it."""
     return image if region is None else replace(image, data=image.data[region])
 
 

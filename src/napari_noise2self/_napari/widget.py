@@ -247,14 +247,14 @@ class DenoiseWidget(Dock):
         """Come to rest."""
         state, self._state = self._state, self._before
         self._before = state
+        replaced, self._replaced = self._replaced, NOTHING
         if state is State.TRAINING:
-            self._training_ended(ended)
+            self._training_ended(ended, replaced)
         elif state is State.PREDICTING:
             self._denoising_ended(ended)
-        elif state is State.LOADING and self._replaced is not NOTHING:
+        elif state is State.LOADING and replaced is not NOTHING:
             self._state = State.READY
             self.say("The model is loaded.")
-        self._replaced = NOTHING
 
     def finished(self, ended: Ended) -> None:
         """Announce it, and go on to Denoise where that was asked for."""
@@ -270,10 +270,10 @@ class DenoiseWidget(Dock):
         elif self._before is State.PREDICTING:
             self.denoising_finished.emit()
 
-    def _training_ended(self, ended: Ended) -> None:
+    def _training_ended(self, ended: Ended, replaced: tuple[Any, Past | None, State]) -> None:
         self.live.end()
         if self._next is None and not self.denoiser.trained:
-            self.denoiser, self._past, self._state = self._replaced
+            self.denoiser, self._past, self._state = replaced
         elif self._next is None:
             self._state = State.STOPPED if ended.stopped or ended.error else State.READY
             self._tell_training(ended)

@@ -53,9 +53,7 @@ class Analysis:
     guard: Guard | None
 
 
-def analyse_iter(
-    image: Any, axes: str | None = None, config: TrainingConfig | None = None
-) -> Iterator[Progress]:
+def analyse_iter(image: Any, axes: str | None, config: TrainingConfig) -> Iterator[Progress]:
     """Analyse an image for a training with `config`.
 
     Parameters
@@ -65,7 +63,7 @@ def analyse_iter(
     axes
         One letter for each dimension; None for the image's own, else a guess.
     config
-        None for the defaults. What it gives, as a footprint, is not measured.
+        What it gives, as a footprint, is not measured.
 
     Yields
     ------
@@ -82,7 +80,6 @@ def analyse_iter(
     ConfigError
         If what the configuration gives does not fit the image.
     """
-    config = config or TrainingConfig()
     stack = Stack.of(image, axes)
     stack = replace(stack, planes=config.dimensions_for(stack.axes) == 2)
     check_size(stack.spatial)

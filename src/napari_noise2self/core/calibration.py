@@ -12,7 +12,6 @@ import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -165,9 +164,11 @@ def calibrate_iter(
 
 
 def _checked_footprint(widths: Sequence[int], stack: Stack) -> tuple[int, ...]:
-    ndim, footprint = len(stack.spatial), tuple[int, ...]()
-    with suppress(ConfigError):  # what is expected here is said more exactly
+    ndim = len(stack.spatial)
+    try:
         footprint = odd_widths(widths)
+    except ConfigError:  # what is expected here is said more exactly
+        footprint = ()
     if len(footprint) != ndim:
         raise ConfigError(
             f"footprint={widths!r}: expected one odd width for each of the axes "

@@ -172,8 +172,8 @@ class Model:
         if max(footprint) > 1:
             recorruption = None  # it knows of no correlated noise
         had = self.config
-        wanted = _architecture(config, grid, context, recorruption)
-        have = _architecture(had, self.method.grid, self.context, self.recorruption)
+        wanted = _fixed_by_training(config, grid, context, recorruption)
+        have = _fixed_by_training(had, self.method.grid, self.context, self.recorruption)
         differ = [name for name in wanted if wanted[name] != have[name]]
         if self.trained and differ:
             asked = ", ".join(f"{name} {wanted[name]} instead of {have[name]}" for name in differ)
@@ -319,7 +319,7 @@ class Model:
         return model
 
 
-def _architecture(
+def _fixed_by_training(
     config: TrainingConfig, grid: Grid, context: int, recorruption: Recorruption | None
 ) -> dict[str, Any]:
     """Return, by name, what cannot change once a network has been trained."""

@@ -108,7 +108,8 @@ def _train(
     device = resolve_device(config.device)
     stacks = _stacks(model, image, target, config)
     model.adopt(config, stacks[0])
-    loop = Loop(model, stacks, config, device)
+    # a stack was made by somebody who reads it further: denoise, which predicts it next
+    loop = Loop(model, stacks, config, device, read_again=isinstance(image, Stack))
     try:
         with explained(device, SMALLER):
             yield from loop.run()
@@ -139,8 +140,15 @@ class Loop:
     """One call of `train`: the data on the device, and the step."""
 
     def __init__(
-        self, model: Model, stacks: list[Stack], config: TrainingConfig, device: torch.device
+        self,
+        model: Model,
+        stacks: list[Stack],
+        config: TrainingConfig,
+        device: torch.device,
+        *,
+        read_again: bool = False,
     ) -> None:
+        self.read_again = read_again
         self.model, self.stacks, self.config, self.device = model, stacks, config, device
         self.dtype = compute_dtype(device, config.precision)
         self.grid = model.method.grid
@@ -280,7 +288,7 @@ class Loop:
             yield blocks, count + len(places)
         for windows in self.validation.read_iter(self.crops, places, self.count):
             yield blocks + windows, blocks + len(places)
-        if self.crops.whole:  # nothing is read any more
+        if self.crops.whole and not self.read_again:
             for stack in self.stacks:
                 stack.forget()
 
