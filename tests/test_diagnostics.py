@@ -18,6 +18,7 @@ from napari_noise2self.core.errors import ConfigError, ImageError
 from napari_noise2self.core.faults import Faults, find_faults_iter
 from napari_noise2self.core.inspection import inspect_result, inspect_result_iter
 from napari_noise2self.core.noise import estimate_noise
+from napari_noise2self.core.residual import inspect_channel
 from napari_noise2self.figures_diagnosis import draw_diagnosis
 
 
@@ -266,15 +267,37 @@ def test_smoothing_loses_structure_more_and_more():
 
 
 @pytest.mark.parametrize("edge", [64, 128])
-def test_chance_is_no_loss_of_structure(edge: int):
-    ratios, errors = [], []
+def test_chance_is_no_finding(edge: int):
+    found = []
     for seed in range(8):
         noisy = np.random.default_rng(seed).normal(100, 5, (edge, edge))
-        found = inspect_result(noisy, np.full((edge, edge), 100.0))
-        assert not any("smooth at structures" in remark for remark in found.remarks())
-        ratios.append(found.channels[0].structure_lost)
-        errors.append(found.channels[0].structure_lost_error)
-    assert 0.5 < np.std(ratios) / np.mean(errors) < 2
+        inspection = inspect_result(noisy, np.full((edge, edge), 100.0))
+        assert inspection.remarks() == []
+        found.append(inspection.channels[0])
+    for name in ("structure_lost", "removed"):
+        ratios = [getattr(channel, name) for channel in found]
+        errors = [getattr(channel, f"{name}_error") for channel in found]
+        assert 0.5 < np.std(ratios) / np.mean(errors) < 2, name
+
+
+@pytest.mark.parametrize("sigma", [0.5, 0.7, 1.0])
+def test_shared_noise_is_no_structure(sigma: float):
+    """Its level is known too roughly to say that more went than noise."""
+    for seed in range(3):
+        noise = gaussian_filter(np.random.default_rng(seed).normal(size=(160, 160)), sigma)
+        clean = blobs((160, 160), seed)
+        assert inspect_result(clean + 5 * noise / noise.std(), clean).remarks() == []
+
+
+@pytest.mark.parametrize(("shared", "width"), [(0.0, 1), (1.0, 9)])
+def test_the_error_of_a_bias_knows_what_pixels_share(shared: float, width: int):
+    off = []
+    for seed in range(20):
+        noise = np.random.default_rng(seed).normal(0, 5, (160, 160))
+        noisy = 100 + gaussian_filter(noise, shared)
+        channel = inspect_channel([noisy], [np.full_like(noisy, 100.0)], None, 0, width)
+        off.append(np.divide(channel.bias, channel.bias_error))
+    assert 0.8 < np.std(off) < 1.25
 
 
 def test_bias_of_bright_pixels_is_named():

@@ -8,6 +8,7 @@ times the black level.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,16 @@ class ChannelNoise:
     def least(self) -> float:
         """The least variance that is believed: a tenth of what it is at the darkest level."""
         return 0.1 * (self.gain * min(self.signal) + self.intercept)
+
+    @property
+    def uncertainty(self) -> float:
+        """Relative standard error of the variance, by its levels'; infinite if not trusted."""
+        if self.caution is not None:
+            return math.inf
+        error = np.array(self.error)
+        if not error.all():
+            return 0.0
+        return float(np.square(np.array(self.variance) / error).sum() ** -0.5)
 
     def bounded(self) -> tuple[float, float, float]:
         """Return gain and intercept of a line that bounds the noise from above, and a floor.

@@ -29,7 +29,7 @@ CERTAIN = 4.0
 """Standard errors by which a bias or a leak must differ from zero."""
 
 UNSURE = 0.1
-"""Relative error that the noise level may have."""
+"""Relative error that the noise level may have, however large the image."""
 
 NOTHING_LOST = (1.0, 0.0)
 """Of structure, where there is too little to tell."""
@@ -47,6 +47,8 @@ class ChannelInspection:
         Variance of the residual over that of the noise; about 1 for a strict
         output, less where the output keeps part of the pixel itself; None where
         the noise level is not known.
+    removed_error
+        Its standard error, by that of the noise level; infinite where that cannot be trusted.
     structure_lost
         Energy of the residual's low frequencies over that of its high ones, in
         the roughest fifth of the image, over the same in the flattest fifth; 1
@@ -55,7 +57,9 @@ class ChannelInspection:
         Its standard error, from the scatter of the blocks.
     signal, bias, bias_error
         For `BINS` bins of the brightness of the surroundings, of equal size: the
-        mean of the noisy image, of denoised minus noisy, and its standard error.
+        mean of the noisy image, of denoised minus noisy, and its standard error,
+        from the scatter of tiles of 8 x 8 pixels: pixels of one bin are each
+        other's surroundings, and may share their noise.
     total
         Sum of the denoised image over that of the noisy one.
     objects, background
@@ -65,6 +69,7 @@ class ChannelInspection:
     """
 
     removed: float | None
+    removed_error: float
     structure_lost: float
     structure_lost_error: float
     signal: tuple[float, ...]
@@ -97,18 +102,20 @@ def inspect_channel(
 ) -> ChannelInspection:
     """Inspect the planes of one channel; `width` is that of the hole which the noise asks for."""
     around = [_surroundings(p, width) for p in noisy]
-    x, f, level = (np.concatenate([p.ravel() for p in part]) for part in (noisy, denoised, around))
+    parts = (noisy, denoised, around, _numbered_tiles(noisy))
+    x, f, level, tile = (np.concatenate([p.ravel() for p in part]) for part in parts)
     ok = np.isfinite(x) & np.isfinite(f) & np.isfinite(level)
-    x, f, level = x[ok], f[ok], level[ok]
+    x, f, level, tile = x[ok], f[ok], level[ok], tile[ok]
     if len(x) < BINS:
         raise ImageError(
             f"channel {channel} has {len(x)} pixels that are finite in the noisy image and in "
             f"the result; expected {BINS} or more"
         )
-    removed = None
+    removed, removed_error = None, math.inf
     if noise is not None:
         variance = noise.variance(level, channel).mean(dtype=np.float64)
         removed = float(np.mean((x - f) ** 2) / variance)
+        removed_error = removed * noise.channels[channel].uncertainty
     bins = np.array_split(np.argsort(level, kind="stable"), BINS)
     bright = level > _otsu(level)
     tiles = [
@@ -119,11 +126,12 @@ def inspect_channel(
     lost, lost_error = _structure_lost(noisy, denoised)
     return ChannelInspection(
         removed=removed,
+        removed_error=removed_error,
         structure_lost=lost,
         structure_lost_error=lost_error,
         signal=tuple(float(x[i].mean()) for i in bins),
         bias=tuple(float((f[i] - x[i]).mean()) for i in bins),
-        bias_error=tuple(float((f[i] - x[i]).std() / math.sqrt(len(i))) for i in bins),
+        bias_error=tuple(_error_of_mean(f[i] - x[i], tile[i]) for i in bins),
         total=_ratio(f, x),
         objects=_ratio(f[bright], x[bright]),
         background=_ratio(f[~bright], x[~bright]),
@@ -131,14 +139,41 @@ def inspect_channel(
     )
 
 
+def _numbered_tiles(planes: list[Array]) -> list[NDArray[np.intp]]:
+    """Return the number of each pixel's tile of 8 x 8 pixels, of all planes."""
+    numbered, count = [], 0
+    for plane in planes:
+        rows, columns = (-(-extent // EDGE) for extent in plane.shape)
+        y, x = (np.arange(extent) // EDGE for extent in plane.shape)
+        numbered.append(count + y[:, None] * columns + x)
+        count += rows * columns
+    return numbered
+
+
+def _error_of_mean(values: Array, tile: NDArray[np.intp]) -> float:
+    """Return the standard error of the mean of values that only tiles have to themselves."""
+    sums = np.bincount(tile, values - values.mean())
+    return float(np.sqrt(np.square(sums).sum()) / len(values))
+
+
 def _surroundings(plane: Array, width: int) -> Array:
-    """Return the mean of a frame two pixels wide around a hole of the given width."""
-    wide = width + 4
+    """Return the mean of a frame two pixels wide around a hole of the given width.
+
+    Of its finite pixels in the plane: one that is continued at the border would lie in its own
+    surroundings. NaN where there is none.
+    """
     finite = np.isfinite(plane)
-    filled = np.where(finite, plane, np.median(plane[finite])) if finite.any() else plane
-    whole = ndimage.uniform_filter(filled, wide, mode="nearest") * wide**2
-    hole = ndimage.uniform_filter(filled, width, mode="nearest") * width**2
-    return np.asarray((whole - hole) / (wide**2 - width**2))
+
+    def total(values: Array) -> Array:
+        outer, inner = (
+            ndimage.uniform_filter(values, wide, mode="constant") * wide**2
+            for wide in (width + 4, width)
+        )
+        return np.asarray(outer - inner)
+
+    count = np.rint(total(finite.astype(np.float64)))
+    with np.errstate(invalid="ignore"):
+        return total(np.where(finite, plane, 0.0)) / np.where(count > 0, count, np.nan)
 
 
 def _ratio(denoised: Array, noisy: Array) -> float:
@@ -265,7 +300,8 @@ def psnr_range(
     peak = max(ends) - min(ends)
     if peak == 0:
         return None, "no estimate: the strict output is constant"
-    worst, best = loss - (1 - UNSURE) * variance, loss - (1 + UNSURE) * variance
+    unsure = max(UNSURE, *(2 * c.uncertainty for c in noise.channels))
+    worst, best = loss - (1 - unsure) * variance, loss - (1 + unsure) * variance
     if worst <= 0:
         return None, "no estimate: the residual holds less variance than the noise"
     lowest = 10 * math.log10(peak**2 / worst)
