@@ -335,6 +335,17 @@ def test_a_hole_that_is_given_later_is_said_to_be_given(
     assert denoiser.guard == expected
 
 
+def test_what_is_said_of_neighbours_outlives_a_hole_that_is_given_later(
+    noise: Noise, tiny: Build, train: Train
+) -> None:
+    movie = noise(5, 64, 64)
+    denoiser = made(movie, tiny(context=1))
+    train(denoiser, movie, steps=1, footprint=(3, 3))
+    hole, neighbours = denoiser.record.noise.split("; ")
+    assert hole == "the hole of 3 x 3 pixels was given"
+    assert neighbours == "each frame is denoised with the one before and the one after it in view"
+
+
 # One seed, one result
 
 

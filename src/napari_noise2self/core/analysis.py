@@ -138,15 +138,21 @@ def _hole(
         assert correlation is not None
         context = propose_context(correlation, stack)
     check_context(context, stack)
-    if context:
-        kind = "plane" if stack.context_axis == "Z" else "frame"
-        noise += f"; each {kind} is denoised with the {context} before and after it in view"
-    return footprint, context, noise
+    return footprint, context, noise + said_of_neighbours(context, stack)
 
 
 def said_of_given(footprint: tuple[int, ...]) -> str:
     """Say that a hole was not measured."""
     return f"the hole of {sizes_in_words(footprint)} pixels was given"
+
+
+def said_of_neighbours(context: int, stack: Stack) -> str:
+    """Go on to say how many frames or planes are seen beside each; nothing where none is."""
+    if not context:
+        return ""
+    kind = "plane" if stack.context_axis == "Z" else "frame"
+    seen = "one before and the one after" if context == 1 else f"{context} before and after"
+    return f"; each {kind} is denoised with the {seen} it in view"
 
 
 def _with_noise_level(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from .analysis import said_of_given
+from .analysis import said_of_given, said_of_neighbours
 from .axes import Stack, check_axes, check_size
 from .config import TrainingConfig, sizes_in_words
 from .errors import ConfigError, ModelFileError, ModelMismatchError
@@ -188,7 +188,8 @@ class Model:
         self.config = config
         if not self.trained:
             if footprint != self.footprint:
-                self.record = replace(self.record, noise=said_of_given(footprint))
+                noise = said_of_given(footprint) + said_of_neighbours(context, stack)
+                self.record = replace(self.record, noise=noise)
                 self.guard = self.guard and self.guard.behind(shared=max(footprint) > 1)
             self.method = with_recorruption(METHODS[config.method](grid, context), recorruption)
             self.training = None
