@@ -25,6 +25,7 @@ from napari_noise2self._terminal.progress import Terminal
 from napari_noise2self._terminal.signals import ctrl_c_is_a_request, endings_interrupt
 from napari_noise2self.core import config
 from napari_noise2self.core.config import Progress, TrainingConfig
+from napari_noise2self.io import on_disk
 from napari_noise2self.io.models import read_header, write_header
 
 TINY = {"steps": 2, "width": 4, "depth": 1, "patch_size": 32, "pixels_per_step": 2048}
@@ -165,15 +166,50 @@ def test_a_zarr_keeps_the_names_of_channels(desk: Path) -> None:
     assert api.read_image("clean.zarr").channels == ("DAPI", "GFP")
 
 
-@pytest.mark.parametrize("options", [["--dtype", "uint16"], ["--output-kind", "disagreement"]])
-def test_what_no_zarr_can_be_filled_with_is_written_at_once(
-    options: list[str], desk: Path, model: str
+def test_a_disagreement_fills_a_zarr(desk: Path, model: str) -> None:
+    arguments = ["denoise", "cells.tif", "-m", model, "--output-kind", "disagreement"]
+    for name in ("doubt.tif", "doubt.zarr"):
+        assert cli.main([*arguments, "-o", name]) == 0
+    doubt, expected = (api.read_image(f"doubt.{end}").data for end in ("zarr", "tif"))
+    np.testing.assert_array_equal(np.asarray(doubt), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("clean.tif", []),
+        ("clean.npy", []),
+        ("clean.zarr", ["--dtype", "uint16"]),
+        ("clean.tif", ["--output-kind", "disagreement"]),
+    ],
+)
+def test_a_result_that_memory_does_not_hold_is_put_together_on_disk(
+    name: str, options: list[str], desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("clean.tif", "clean.zarr"):
-        assert cli.main(["denoise", "cells.tif", "-m", model, "-o", name, *options]) == 0
-    clean, expected = (api.read_image(f"clean.{end}").data for end in ("zarr", "tif"))
-    assert clean.dtype == expected.dtype
-    np.testing.assert_array_equal(np.asarray(clean), expected)
+    pixels = np.random.default_rng(0).normal(100, 10, (3, 40, 48, 2)).astype("float32")
+    api.write_image("movie.tif", api.Image(pixels, "TYXC", channels=("DAPI", "GFP")))
+    assert cli.main(["train", "movie.tif", "-o", "model.safetensors", "--quiet"]) == 0
+    arguments = ["denoise", "movie.tif", "-m", "model.safetensors", *options]
+    assert cli.main([*arguments, "-o", f"expected{Path(name).suffix}"]) == 0
+    predict, given = api.Denoiser.predict_iter, []
+
+    def spied(self: api.Denoiser, image: api.Image, **named: Any) -> Iterator[Progress]:
+        given.append(named["out"])
+        return predict(self, image, **named)
+
+    monkeypatch.setattr(api.Denoiser, "predict_iter", spied)
+    monkeypatch.setattr(on_disk, "fits_in_memory", lambda _: False)
+    before = set(desk.iterdir())
+    assert cli.main([*arguments, "-o", name]) == 0
+    assert not any(isinstance(out, np.ndarray) or out is None for out in given)
+    assert set(desk.iterdir()) - before == {desk / name}
+    clean, expected = (api.read_image(n) for n in (name, f"expected{Path(name).suffix}"))
+    np.testing.assert_array_equal(np.asarray(clean.data), np.asarray(expected.data))
+    assert (clean.axes, clean.channels, clean.data.dtype) == (
+        expected.axes,
+        expected.channels,
+        expected.data.dtype,
+    )
 
 
 def test_axes_overrule_the_file(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -381,8 +382,9 @@ def test_partitions_disagree_where_the_network_is_unsure():
     before = denoiser.method
     events = list(disagreement_iter(denoiser, sample.noisy, partitions=2))
     assert denoiser.method is before
-    assert [e.step for e in events] == sorted(e.step for e in events)
-    assert events[-1].step == events[-1].steps
+    shares = [e.step / e.steps for e in events]
+    assert shares == sorted(shares)
+    assert (shares[-1], len({e.steps for e in events})) == (1, 1)
     spread = events[-1].result
     assert spread.shape == (64, 64)
     assert spread.dtype == np.float32
@@ -415,3 +417,28 @@ def test_an_inspection_tells_how_far_it_is_and_can_be_stopped() -> None:
     assert next(started, None) is None
     with pytest.raises(ImageError, match="expected the same"):
         inspect_result_iter(noisy, result[:1], "CTYX")
+
+
+@pytest.mark.parametrize("axes", ["TYX", "CYX", "TCYX", "ZYX"])
+def test_a_disagreement_is_written_sample_by_sample(
+    axes: str, random_denoiser: Callable[..., api.Denoiser], noise: Callable[..., np.ndarray]
+):
+    sizes = {"T": 3, "C": 2, "Z": 4, "Y": 36, "X": 40}
+    image = noise(*(sizes[a] for a in axes))
+    denoiser = random_denoiser(axes, channels=2 if "C" in axes else 1, stride=None)
+    out = np.full(image.shape, np.nan, np.float64)
+    assert api.disagreement(denoiser, image, axes, partitions=2, out=out) is out
+    whole = denoiser.method
+    expected = []
+    for more in (0, 1):
+        strides = tuple(n + more for n in whole.grid.stride)
+        denoiser.method = replace(whole, grid=replace(whole.grid, stride=strides))
+        expected.append(denoiser.predict(image, axes=axes, output="j-invariant"))
+    np.testing.assert_allclose(out, np.std(expected, axis=0, ddof=1), 1e-3, 1e-4)
+
+
+def test_a_notice_of_a_disagreement_is_given_once(
+    random_denoiser: Callable[..., api.Denoiser], noise: Callable[..., np.ndarray]
+):
+    events = list(disagreement_iter(random_denoiser("TYX"), 50 * noise(3, 32, 32), partitions=2))
+    assert ["trained on" in e.notice for e in events if e.notice] == [True]

@@ -337,8 +337,7 @@ def denoise(
                     made = functools.partial(
                         work.denoised, denoiser, picture, screen, output=output_kind, device=device
                     )
-                    streamed = output_kind != "disagreement"
-                    work.write(written, picture, pixels, made, streamed=streamed)
+                    work.write(written, picture, pixels, made)
             except (Noise2SelfError, MemoryError) as error:
                 if len(images) == 1 or debug:
                     raise

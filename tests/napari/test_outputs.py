@@ -1,23 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from napari_noise2self._napari import outputs
-from napari_noise2self._napari.outputs import (
-    Tally,
-    bytes_of_result,
-    check_disagreement,
-    fits_in_memory,
-    in_memory,
-    in_words,
-)
-from napari_noise2self.core.axes import Image, Stack
-from napari_noise2self.core.errors import ImageError
+from napari_noise2self._napari.outputs import Tally, in_words
+from napari_noise2self.core.axes import Stack
 
 
 @pytest.mark.parametrize("axes", ["TSYX", "SYXT", "TCSYX", "ZTYX", "TZCYX"])
@@ -70,49 +59,3 @@ def test_what_is_counted_is_called_by_its_name(
 def test_ranges_in_words() -> None:
     assert in_words([3], 8) == "4 of 8"
     assert in_words([0, 1, 2, 4, 6, 7], 8) == "1 to 3, 5, 7 to 8 of 8"
-
-
-def test_a_large_result_does_not_go_to_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    image = Image(np.zeros((10, 100, 100), np.uint8), "TYX")
-    assert fits_in_memory(image)
-    assert np.isnan(in_memory(image)).all()
-    small = SimpleNamespace(available=500_000)
-    monkeypatch.setattr(outputs.psutil, "virtual_memory", lambda: small)
-    assert not fits_in_memory(image)
-
-
-def test_what_is_promised_to_others_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    image = Image(np.zeros((10, 100, 100), np.uint8), "TYX")  # a result of 400 000 bytes
-    free = SimpleNamespace(available=1_000_000)
-    monkeypatch.setattr(outputs.psutil, "virtual_memory", lambda: free)
-    assert fits_in_memory(image)
-    assert not fits_in_memory(image, beside=bytes_of_result(image))
-
-
-def test_a_disagreement_that_would_take_too_much_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    image = Image(np.zeros((10, 1000, 1000), np.uint8), "TYX", name="movie")
-    check_disagreement(image)
-    free = SimpleNamespace(available=1_000_000_000)
-    monkeypatch.setattr(outputs.psutil, "virtual_memory", lambda: free)
-    assert fits_in_memory(image)
-    with pytest.raises(ImageError, match=r'"movie" would take 0\.5 GB .*fewer frames or planes'):
-        check_disagreement(image)
-
-
-def test_a_result_on_disk_is_read_back_in_its_own_order(tmp_path: Path) -> None:
-    from napari_noise2self.api import write_image
-
-    data = np.random.default_rng(0).random((4, 40, 50, 3)).astype(np.float32)  # TYXC
-    write_image(tmp_path / "a.zarr", data, axes="TYXC")
-    np.testing.assert_array_equal(outputs.read_back(tmp_path / "a.zarr", "TYXC"), data)
-
-
-def test_axes_of_extent_one_are_read_back_too(tmp_path: Path) -> None:
-    from napari_noise2self.io.ome_zarr import create_zarr
-
-    data = np.random.default_rng(0).random((5, 1, 40, 50)).astype(np.float32)
-    with create_zarr(tmp_path / "a.zarr", data.shape, "float32", "TCYX") as out:
-        out[:] = data
-    np.testing.assert_array_equal(outputs.read_back(tmp_path / "a.zarr", "TCYX"), data)

@@ -14,6 +14,7 @@ from qtpy.QtCore import Signal
 from ..core.axes import Image, Stack, check_size
 from ..core.config import FAMILY, Progress
 from ..core.errors import Noise2SelfError
+from ..io.on_disk import fits_in_memory
 from . import calibration_jobs as jobs
 from . import dialogs, pieces, words
 from .calibration_plot import CalibrationPlot
@@ -21,7 +22,6 @@ from .calibration_preview import CalibrationPreview
 from .dock import Dock
 from .jobs import Filled, Filling
 from .layers import Source
-from .outputs import fits_in_memory
 from .results import Results
 from .theme import colours
 from .worker import Ended

@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from ..core.axes import Image, Stack
 from ..core.config import Output, Progress, TrainingConfig
 from ..core.errors import ImageFileError, Noise2SelfError
-from .outputs import Tally, in_memory, read_back
+from ..io.on_disk import made_on_disk, read_back
+from .outputs import Tally, in_memory
 from .preview import Preview, Requests, with_previews
 
 _log = logging.getLogger(__name__)
@@ -144,8 +143,7 @@ def denoising(
     denoiser
         A trained one.
     output
-        Which output; ``"disagreement"`` is by how much several strict ones differ,
-        and is always made in memory.
+        Which output; ``"disagreement"`` is by how much several strict ones differ.
     folders
         Where to put results that are too large for memory, by key.
 
@@ -185,20 +183,14 @@ def _one(
     output: Output | Literal["disagreement"],
     folder: Path | None,
 ) -> Generator[Progress | Filling | Filled, None, None]:
-    if output == "disagreement":
-        from .. import api
+    from .. import api
 
-        result = None
-        with closing(api.disagreement_iter(denoiser, image)) as events:
-            for progress in events:
-                yield replace(progress, result=None)
-                result = progress.result
-        yield Filled(key, result)
-        return
-    stack = denoiser.see(image)  # before a file is made
-    yield from filling(
-        key, image, stack, folder, lambda out: denoiser.predict_iter(image, output=output, out=out)
-    )
+    def write(out: Any) -> Generator[Progress, None, None]:
+        if output == "disagreement":
+            return api.disagreement_iter(denoiser, image, out=out)
+        return denoiser.predict_iter(image, output=output, out=out)
+
+    yield from filling(key, image, denoiser.see(image), folder, write)  # seen before a file is made
 
 
 def filling(
@@ -232,13 +224,7 @@ def filling(
         if folder is None:
             data = in_memory(image)
         else:
-            from ..io.gathered import gathered
-            from ..io.ome_zarr import create_zarr
-
-            stored = create_zarr(
-                folder, image.data.shape, np.float32, stack.axes, image.scale, image.units
-            )
-            data = stay.enter_context(gathered(stay.enter_context(stored)))
+            data = stay.enter_context(made_on_disk(folder, image, stack.axes))
         tally = Tally(data, stack)
         yield Filling(key, tally, folder)
         events = write(tally)

@@ -1,27 +1,15 @@
-"""Where a result is written: in memory, or beyond a certain size into an OME-Zarr on disk."""
+"""What is written into while a result is made, and which frames or planes of it are complete."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from ..core.axes import Image, Stack
-from ..core.errors import ImageError
-
-SHARE_OF_MEMORY = 0.5
-"""A result that takes more of the free memory than this goes to disk."""
-
-RESULT_BYTES = 4
-"""Bytes for each pixel of a result."""
-
-DISAGREEMENT_BYTES = 52
-"""Bytes for each pixel at the peak of a disagreement, measured: several float64 images at once."""
 
 
 class Tally:
@@ -83,58 +71,6 @@ class Tally:
 def in_memory(image: Image) -> Any:
     """Return a float32 array of the image's shape, NaN until it is written."""
     return np.full(image.data.shape, np.nan, np.float32)
-
-
-def bytes_of_result(image: Image) -> int:
-    """Return how much memory a result of the image's shape takes."""
-    return RESULT_BYTES * _pixels(image)
-
-
-def fits_in_memory(image: Image, *, beside: int = 0) -> bool:
-    """Whether a result of the image's shape leaves enough memory for everything else.
-
-    Parameters
-    ----------
-    image
-        What is to be denoised.
-    beside
-        Bytes that are promised to other results.
-    """
-    return bytes_of_result(image) + beside <= _allowed()
-
-
-def check_disagreement(image: Image, *, beside: int = 0) -> None:
-    """Refuse a disagreement that would take too much memory: it cannot be put on disk.
-
-    Raises
-    ------
-    ImageError
-        If it would.
-    """
-    needed = DISAGREEMENT_BYTES * _pixels(image) + beside
-    if needed > _allowed():
-        raise ImageError(
-            f'the disagreement of "{image.name}" would take {needed / 1e9:.1f} GB of memory, and '
-            f"{_allowed() / 1e9:.1f} GB can be had; close other programs, or take a layer that is "
-            "a part of the image: fewer frames or planes, or a smaller field"
-        )
-
-
-def _pixels(image: Image) -> int:
-    return math.prod(int(n) for n in image.data.shape)
-
-
-def _allowed() -> int:
-    return int(SHARE_OF_MEMORY * psutil.virtual_memory().available)
-
-
-def read_back(path: Path, axes: str) -> Any:
-    """Open a result on disk lazily, its axes in the order of `axes`, those of extent 1 too."""
-    from ..io.ome_zarr import read_zarr
-
-    found = read_zarr(path)
-    assert found.axes is not None
-    return found.data.transpose([found.axes.index(a) for a in axes])
 
 
 def in_words(samples: Sequence[int], many: int) -> str:

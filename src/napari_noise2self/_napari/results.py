@@ -8,9 +8,10 @@ from typing import Any
 
 from napari.utils.notifications import show_info
 
+from ..io.on_disk import read_back
 from .jobs import Filled, Filling, LeftOut
 from .layers import METADATA_KEY, Source, pixels_for_display, result_name
-from .outputs import in_words, read_back
+from .outputs import in_words
 from .placing import selection_kept, stand_in
 from .words import as_here
 from .worker import Ended

@@ -14,6 +14,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from ..core.axes import Image, Stack
 from ..core.config import Progress, TrainingConfig
 from ..core.errors import Noise2SelfError
+from ..io.on_disk import bytes_of_result, fits_in_memory
 from . import dialogs, jobs, words
 from .controls import Situation, State, show
 from .dock import Dock
@@ -21,7 +22,6 @@ from .layers import Source, unscaled
 from .live import LivePreview
 from .memory import Memory
 from .model_files import key_of
-from .outputs import bytes_of_result, check_disagreement, fits_in_memory
 from .panel import Panel
 from .plan import Past, Plan
 from .preview import LARGEST, LARGEST_ON_GPU, Preview
@@ -155,11 +155,12 @@ class DenoiseWidget(Dock):
         if denoiser.method.takes_target:
             output = "best"  # what was trained on a pair has no strict output
         sources, left_out = self._sources(layers)
+        if not sources:
+            self.fail(left_out[0][1])
+            return
+        images = {key: source.image for key, source in sources.items()}
         try:
-            if not sources:
-                raise left_out[0][1]
-            images = {key: source.image for key, source in sources.items()}
-            folders = self._folders(images, output)
+            folders = self._folders(images)
         except Noise2SelfError as error:
             self.fail(error)
             return
@@ -194,27 +195,25 @@ class DenoiseWidget(Dock):
                 left_out.append((layer, error))
         return sources, left_out
 
-    def _folders(self, images: Mapping[int, Image], output: str) -> dict[int, Path] | None:
+    def _folders(self, images: Mapping[int, Image]) -> dict[int, Path] | None:
         """Return where to put results that are too large for memory; None to do nothing.
 
         Raises
         ------
         ImageError
-            If one is too large that cannot be put on disk.
+            If a folder is chosen that is read from, or chosen for another result.
         """
         folders: dict[int, Path] = {}
         promised = 0
         for key, image in images.items():
-            if output == "disagreement":
-                check_disagreement(image, beside=promised)
-            elif not fits_in_memory(image, beside=promised):
-                start = self.memory.remembered.folder
-                folder = self.ask_folder(image.name, start, taken=folders.values())
-                if folder is None:
-                    return None
-                folders[key] = folder
+            if fits_in_memory(image, beside=promised):
+                promised += bytes_of_result(image)
                 continue
-            promised += bytes_of_result(image)
+            start = self.memory.remembered.folder
+            folder = self.ask_folder(image.name, start, taken=folders.values())
+            if folder is None:
+                return None
+            folders[key] = folder
         return folders
 
     def take(self, event: Any) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ..core.config import Output, Progress, TrainingConfig, sizes_in_words
@@ -113,16 +114,17 @@ def denoised(
             )
         events = denoiser.predict_iter(picture, output=output, out=out)
     elif output == "disagreement":
-        events = api.disagreement_iter(denoiser, picture, device=device)
+        events = api.disagreement_iter(denoiser, picture, device=device, out=out)
     else:
         events = denoiser.predict_iter(picture, output=output, device=device, out=out)
     return finished(screen, events)
 
 
-def write(
-    path: Path, picture: Image, dtype: Any, result: Callable[..., Any], *, streamed: bool = True
-) -> None:
+def write(path: Path, picture: Image, dtype: Any, result: Callable[..., Any]) -> None:
     """Write what becomes of an image, with its axes, pixel size, units and names of channels.
+
+    A zarr of floating point is filled while it is made. Another file is written from what is in
+    memory; where that is too little, from a zarr that is made beside it first.
 
     Parameters
     ----------
@@ -135,23 +137,25 @@ def write(
     result
         Makes the result; takes as `out` the array to put it into, piece by piece,
         or None for one in memory.
-    streamed
-        Whether it can be put into an array that it is given. That is done for a
-        zarr of floating point; whole numbers are made of what is in memory.
     """
     import numpy as np
 
-    from ..io.gathered import gathered
     from ..io.images import write_image
-    from ..io.ome_zarr import create_zarr
+    from ..io.on_disk import fits_in_memory, made_on_disk, read_back
 
-    if not (streamed and path.suffix.lower() == ".zarr" and np.dtype(dtype).kind == "f"):
-        write_image(path, replace(picture, data=result(out=None)), dtype=dtype)
-        return
     assert picture.axes is not None
-    about = picture.axes, picture.scale, picture.units, picture.channels
-    with create_zarr(path, picture.data.shape, dtype, *about) as out, gathered(out) as pieces:
-        result(out=pieces)
+    if path.suffix.lower() == ".zarr" and np.dtype(dtype).kind == "f":
+        with made_on_disk(path, picture, picture.axes, dtype) as out:
+            result(out=out)
+    elif fits_in_memory(picture):
+        write_image(path, replace(picture, data=result(out=None)), dtype=dtype)
+    else:
+        with TemporaryDirectory(prefix=f".{path.stem[:60]}-", dir=path.parent) as folder:
+            beside = Path(folder) / "result.zarr"
+            with made_on_disk(beside, picture, picture.axes) as out:
+                result(out=out)
+            made = read_back(beside, picture.axes)
+            write_image(path, replace(picture, data=made), dtype=dtype)
 
 
 def finished(screen: Terminal, events: Iterator[Progress]) -> Any:
