@@ -52,6 +52,15 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _what_stays_is_not_searched() -> None:
+    """Take what is imported out of the collector, which every test has search for docks."""
+    import torch  # noqa: F401 (the largest of it)
+
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _settings_of_its_own(tmp_path: Path) -> None:
     scope = QSettings.Scope.UserScope
