@@ -468,9 +468,9 @@ def test_deleting_the_layer_stops_the_calibration(
 
 
 def test_the_theme_colours_the_plot(viewer: ViewerModel, dock: CalibrateWidget) -> None:
-    dark = dock.plot._canvas.backgroundBrush().color().lightness()
+    dark = dock.plot.canvas.backgroundBrush().color().lightness()
     viewer.theme = "light"
-    assert dock.plot._canvas.backgroundBrush().color().lightness() > dark + 100
+    assert dock.plot.canvas.backgroundBrush().color().lightness() > dark + 100
 
 
 def test_a_click_chooses_the_nearest_point(qtbot: Any) -> None:
@@ -486,11 +486,11 @@ def test_a_click_chooses_the_nearest_point(qtbot: Any) -> None:
     assert plot.best == (0.4, 0.7)
     assert plot._best.getData()[0].tolist() == [np.log10(0.4)]
     qtbot.wait(50)
-    view = plot._canvas.getPlotItem().getViewBox()
+    view = plot.item.getViewBox()
     scene = view.mapViewToScene(view.viewRect().center())
-    point = plot._canvas.mapFromScene(scene)
+    point = plot.canvas.mapFromScene(scene)
     with qtbot.waitSignal(plot.chosen, timeout=5000) as chosen:
-        qtbot.mouseClick(plot._canvas.viewport(), Qt.MouseButton.LeftButton, pos=point)
+        qtbot.mouseClick(plot.canvas.viewport(), Qt.MouseButton.LeftButton, pos=point)
     assert chosen.args == [0.4]
     plot.start_again("radius (pixels)", whole=True)
     plot.add(2, 1.0)
@@ -518,9 +518,9 @@ def test_the_label_of_the_parameter_is_whole(qtbot: Any) -> None:
     plot.add(0.4, 0.7)
     plot.show()
     qtbot.waitExposed(plot)
-    axis = plot._canvas.getPlotItem().getAxis("bottom")
+    axis = plot.item.getAxis("bottom")
     letters = axis.label.mapRectToScene(axis.label.boundingRect())
-    assert letters.bottom() <= plot._canvas.viewport().height()
+    assert letters.bottom() <= plot.canvas.viewport().height()
     assert axis.label.isVisible()
 
 

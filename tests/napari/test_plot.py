@@ -101,7 +101,7 @@ def test_the_plot_shows_itself_when_there_is_something_to_see(qtbot: Any) -> Non
     assert plot._held_out.getData()[0].tolist() == [0, 20, 40]
     assert plot._best.getData()[0].tolist() == [20]
     assert plot._baseline.getData()[0].tolist() == [0, 40]
-    (_, view), labels = plot._canvas.viewRange(), plot._canvas.getPlotItem().getAxis("left")
+    (_, view), labels = plot.canvas.viewRange(), plot.item.getAxis("left")
     ((_, ticks),) = labels.tickValues(*view, 100)
     assert labels.tickStrings(ticks, 1, 1) == ["0.5", "1"], "one label gives no scale"
     plot.start_again()

@@ -540,9 +540,9 @@ def test_the_device_line_is_of_the_setting_as_it_is(
 
 def test_the_theme_colours_the_plot(viewer: ViewerModel, make_dock: Dock) -> None:
     dock = make_dock()
-    dark = dock.panel.loss_plot._canvas.backgroundBrush().color().lightness()
+    dark = dock.panel.loss_plot.canvas.backgroundBrush().color().lightness()
     viewer.theme = "light"
-    assert dock.panel.loss_plot._canvas.backgroundBrush().color().lightness() > dark + 100
+    assert dock.panel.loss_plot.canvas.backgroundBrush().color().lightness() > dark + 100
 
 
 def test_neither_old_models_nor_removed_images_are_kept(

@@ -267,7 +267,7 @@ def test_both_themes_are_readable(window: Any) -> None:
     widget = dock(window)
     for theme in ("light", "dark"):
         window.theme = theme
-        canvas = widget.panel.loss_plot._canvas
+        canvas = widget.panel.loss_plot.canvas
         background = canvas.backgroundBrush().color().lightness()
         text = canvas.getPlotItem().getAxis("left").textPen().color().lightness()
         assert abs(background - text) > 100

@@ -4,67 +4,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
+from .chart import Chart, dashed
 from .marks import marks
-from .plot import legend
 
 HEIGHT = 165
 BELOW_LABEL = 6
 """Pixels; pyqtgraph puts the label of an axis 5 of them below the axis' own place."""
 
 
-class CalibrationPlot(QWidget):
+class CalibrationPlot(Chart):
     """Draws trials as they come; hidden until there is one. A click chooses the nearest."""
 
     chosen = Signal(float)
     """Value of the parameter that was clicked on."""
 
+    legend = MappingProxyType(
+        {"training": "loss", "held_out": "★ lowest", "baseline": "- - average"}
+    )
+
     def __init__(self) -> None:
-        super().__init__()
-        self.setObjectName("calibration_plot")
-        self.setToolTip(
+        super().__init__(
+            "calibration_plot",
             "How far the denoiser's guess of each hidden pixel is from its noisy value, for each "
             "value of its parameter: lower is better.\nThe star marks the lowest. At the dashed "
             "line it is no better than a plain average of the neighbours.\n"
-            "Click on the curve to see the image with that value."
+            "Click on the curve to see the image with that value.",
+            height=HEIGHT,
         )
         self._losses: dict[float, float] = {}
         self._whole = False
         self._label = ""
         self._shown: float | None = None
 
-        self._canvas = pg.PlotWidget()
-        self._canvas.setFixedHeight(HEIGHT)
-        self._canvas.setMinimumWidth(100)
-        self._canvas.setMenuEnabled(False)
-        self._canvas.setMouseEnabled(x=False, y=False)
-        self._canvas.hideButtons()
-        self._canvas.setCursor(Qt.CursorShape.PointingHandCursor)
-        self._canvas.scene().sigMouseClicked.connect(self._clicked)
-        self._legend = QLabel()
-        self._legend.setTextFormat(Qt.TextFormat.RichText)
-        self._legend.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(self._legend)
-        layout.addWidget(self._canvas)
-
-        plot = self._canvas.getPlotItem()
-        for name in ("bottom", "left"):
-            plot.getAxis(name).enableAutoSIPrefix(False)
-        plot.getAxis("left").setWidth(38)
-        plot.setContentsMargins(0, 0, 0, BELOW_LABEL)
+        self.canvas.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.canvas.scene().sigMouseClicked.connect(self._clicked)
+        self.item.setContentsMargins(0, 0, 0, BELOW_LABEL)
         self._baseline = pg.InfiniteLine(1.0, angle=0)
-        plot.addItem(self._baseline)
-        self._curve = plot.plot(symbol="o", symbolSize=7)
-        self._best = plot.plot(pen=None, symbol="star", symbolSize=16)
-        self._ring = plot.plot(pen=None, symbol="o", symbolSize=14, symbolBrush=None)
+        self.item.addItem(self._baseline)
+        self._curve = self.item.plot(symbol="o", symbolSize=7)
+        self._best = self.item.plot(pen=None, symbol="star", symbolSize=16)
+        self._ring = self.item.plot(pen=None, symbol="o", symbolSize=14, symbolBrush=None)
         self._draw()
 
     @property
@@ -96,7 +81,7 @@ class CalibrationPlot(QWidget):
         self._losses.clear()
         self._shown = None
         self._label, self._whole = label, whole
-        self._canvas.setLabel("bottom", label)
+        self.canvas.setLabel("bottom", label)
         self._draw()
 
     def add(self, value: float, loss: float) -> None:
@@ -113,23 +98,14 @@ class CalibrationPlot(QWidget):
         """Return the value whose point is nearest to a place along the axis."""
         return min(self._losses, key=lambda value: abs(self._place(value) - x))
 
-    def set_colours(self, theme: Mapping[str, str]) -> None:
-        """Take on the colours of a theme, as `theme.colours` returns them."""
-        self._canvas.setBackground(theme["background"])
-        plot = self._canvas.getPlotItem()
-        for name in ("bottom", "left"):
-            axis = plot.getAxis(name)
-            axis.setPen(theme["text"])
-            axis.setTextPen(theme["text"])
-        dashed = pg.mkPen(theme["baseline"], width=1, style=Qt.PenStyle.DashLine)
-        self._baseline.setPen(dashed)
+    def colour_curves(self, theme: Mapping[str, str]) -> None:
+        """Give every curve its colour."""
+        self._baseline.setPen(dashed(theme))
         self._curve.setPen(pg.mkPen(theme["training"], width=2))
         self._curve.setSymbolBrush(theme["training"])
         self._best.setSymbolBrush(theme["held_out"])
         self._best.setSymbolPen(theme["text"])
         self._ring.setSymbolPen(pg.mkPen(theme["text"], width=2))
-        parts = {"training": "loss", "held_out": "★ lowest", "baseline": "- - average"}
-        self._legend.setText(legend(parts, theme))
 
     def _place(self, value: float) -> float:
         return float(value) if self._whole else math.log10(value)
@@ -148,12 +124,12 @@ class CalibrationPlot(QWidget):
             return
         named = values if self._whole else marks(values[0], values[-1])
         ticks = [(self._place(value), f"{value:g}") for value in named]
-        self._canvas.getPlotItem().getAxis("bottom").setTicks([ticks])
+        self.item.getAxis("bottom").setTicks([ticks])
 
     def _columns(self, points: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
         return [self._place(value) for value, _ in points], [loss for _, loss in points]
 
     def _clicked(self, click: Any) -> None:
-        box = self._canvas.getPlotItem().getViewBox()
+        box = self.item.getViewBox()
         if self._losses and box.sceneBoundingRect().contains(click.scenePos()):
             self.chosen.emit(self.nearest(box.mapSceneToView(click.scenePos()).x()))

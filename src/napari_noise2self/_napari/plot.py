@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
+from types import MappingProxyType
 
 import pyqtgraph as pg
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from ..core.config import Progress
+from .chart import Chart, dashed
 from .marks import few_marks
 
 HEIGHT = 120
@@ -91,43 +91,29 @@ class _LossAxis(pg.AxisItem):
         return self.logTickStrings(values, scale, spacing)
 
 
-class LossPlot(QWidget):
-    """Draws `Curves` in the colours of napari's theme; hidden until there is one."""
+class LossPlot(Chart):
+    """Draws `Curves`; hidden until there is one."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("loss_plot")
-        self.setToolTip(
+    legend = MappingProxyType(
+        {"training": "loss:&nbsp; training", "held_out": "held-out", "baseline": "- - average"}
+    )
+
+    def __init__(self) -> None:
+        super().__init__(
+            "loss_plot",
             "How far the network's guess of each hidden pixel is from its noisy value: lower is "
             "better.\nThe orange curve counts, on pixels that the network never trains on. Below "
             "the dashed line the network beats a plain average of the neighbours.\nThe curves "
             f"level off above zero: what remains is the noise itself.\nThe blue one is a mean of "
             f"the last {REPORTS} reports, each of a few other crops: it jumps, and may leave the "
-            "picture."
+            "picture.",
+            height=HEIGHT,
+            left=_LossAxis("left"),
         )
-        self._canvas = pg.PlotWidget(axisItems={"left": _LossAxis("left")})
-        self._canvas.setFixedHeight(HEIGHT)
-        self._canvas.setMinimumWidth(100)
-        self._canvas.setMenuEnabled(False)
-        self._canvas.setMouseEnabled(x=False, y=False)
-        self._canvas.hideButtons()
-        self._legend = QLabel()
-        self._legend.setTextFormat(Qt.TextFormat.RichText)
-        self._legend.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addWidget(self._legend)
-        layout.addWidget(self._canvas)
-
-        plot = self._canvas.getPlotItem()
-        plot.setLogMode(y=True)
-        plot.getAxis("bottom").enableAutoSIPrefix(False)
-        plot.getAxis("bottom").setHeight(18)
-        plot.getAxis("left").enableAutoSIPrefix(False)
-        plot.getAxis("left").setWidth(38)
-        self._training, self._held_out, self._baseline = (plot.plot() for _ in range(3))
-        self._best = plot.plot(pen=None, symbol="star", symbolSize=12)
+        self.item.setLogMode(y=True)
+        self.item.getAxis("bottom").setHeight(18)
+        self._training, self._held_out, self._baseline = (self.item.plot() for _ in range(3))
+        self._best = self.item.plot(pen=None, symbol="star", symbolSize=12)
         self.curves = Curves()
         self.show_curves()
 
@@ -151,47 +137,18 @@ class LossPlot(QWidget):
         line = curves.baseline if steps else None
         ends = [(min(steps), line), (max(steps), line)] if line is not None else []
         self._baseline.setData(*_columns(ends))
-        self._canvas.setXRange(0, max([10, *steps]), padding=0.04)
+        self.canvas.setXRange(0, max([10, *steps]), padding=0.04)
         if curves.shown:
-            self._canvas.setYRange(*curves.shown, padding=0)
+            self.canvas.setYRange(*curves.shown, padding=0)
         self.setVisible(bool(steps))
 
-    def set_colours(self, theme: Mapping[str, str]) -> None:
-        """Take on the colours of a theme.
-
-        Parameters
-        ----------
-        theme
-            What `theme.colours` returns.
-        """
-        self._canvas.setBackground(theme["background"])
-        plot = self._canvas.getPlotItem()
-        for name in ("bottom", "left"):
-            axis = plot.getAxis(name)
-            axis.setPen(theme["text"])
-            axis.setTextPen(theme["text"])
+    def colour_curves(self, theme: Mapping[str, str]) -> None:
+        """Give every curve its colour."""
         self._training.setPen(pg.mkPen(theme["training"], width=1))
         self._held_out.setPen(pg.mkPen(theme["held_out"], width=2))
-        dashed = pg.mkPen(theme["baseline"], width=1, style=Qt.PenStyle.DashLine)
-        self._baseline.setPen(dashed)
+        self._baseline.setPen(dashed(theme))
         self._best.setSymbolPen(theme["text"])
         self._best.setSymbolBrush(theme["held_out"])
-        parts = {"training": "training", "held_out": "held-out", "baseline": "- - average"}
-        self._legend.setText("loss:&nbsp; " + legend(parts, theme))
-
-
-def legend(parts: Mapping[str, str], theme: Mapping[str, str]) -> str:
-    """Return the names of curves in their colours, as rich text.
-
-    Parameters
-    ----------
-    parts
-        The name of each curve, by the name of its colour.
-    theme
-        What `theme.colours` returns.
-    """
-    spans = (f'<span style="color: {theme[c]}">{name}</span>' for c, name in parts.items())
-    return " &nbsp; ".join(spans)
 
 
 def _columns(points: list[tuple[int, float]]) -> tuple[list[int], list[float]]:
