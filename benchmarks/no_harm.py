@@ -4,8 +4,10 @@
 
 Photographs get Gaussian noise of each --sigmas, and of each --shared, of which
 neighbouring pixels share 0.6; a file of --truths (NOISY=TRUTH) is measured against
-its truth. All other images have none: what is measured there is what a viewer would
-see. Images are cropped about their middle to --crop pixels along Y and X and --planes
+its truth. --hard adds made scenes that invite harm, each with a truth: single bright
+pixels, a tenth of a photon, a pattern of the finest pixels, textures, nothing at all.
+All other images have none: what is measured there is what a viewer would see.
+Images are cropped about their middle to --crop pixels along Y and X and --planes
 along every other axis but C.
 
 noisy, best    PSNR in dB where there is a truth (range 255 for photographs, else
@@ -41,8 +43,9 @@ from _report import begin, comma_numbers, parser, print_table, save
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from skimage import data
 
-from napari_noise2self import api
+from napari_noise2self import api, samples
 from napari_noise2self.core.axes import Stack
 
 TILE = 64
@@ -82,6 +85,34 @@ def photographs(
             noisy = api.Image((truth + noise).astype(np.float32), "YX")
             name = f"{path.parent.name}/{path.stem}, {'shared ' * is_shared}sigma {sigma}"
             yield Case(f"{name}, seed {seed}" if len(seeds) > 1 else name, noisy, truth)
+
+
+def hard(crop: int) -> Iterator[Case]:
+    """Yield made scenes that invite harm."""
+    rng = np.random.default_rng(0)
+    shape = (crop, crop)
+    beads = np.full(shape, 2.0)
+    beads[tuple(rng.integers(crop, size=(2, crop * crop // 1000)))] = 60
+    cells = samples.cells(size=crop).truth.data
+    rows, columns = np.mgrid[:crop, :crop]
+    for name, truth in (
+        ("single bright pixels, 2 and 60 photons", beads),
+        ("cells of 0.1 photons a pixel", 0.1 * cells / cells.mean()),
+        ("cells of 1 photon a pixel", cells / cells.mean()),
+    ):
+        yield Case(name, api.Image(rng.poisson(truth).astype(np.uint16), "YX"), *_truth(truth))
+    for name, truth, sigma in (
+        ("checks of single pixels", 100 + 30.0 * (-1) ** (rows + columns), 15),
+        ("gravel", data.gravel()[:crop, :crop], 15),
+        ("brick", data.brick()[:crop, :crop], 15),
+        ("nothing", np.full(shape, 100.0), 10),
+    ):
+        noisy = (truth + rng.normal(0, sigma, shape)).astype(np.float32)
+        yield Case(f"{name}, sigma {sigma}", api.Image(noisy, "YX"), np.float32(truth))
+
+
+def _truth(truth: NDArray[Any]) -> tuple[NDArray[np.float32], float, float]:
+    return truth.astype(np.float32), float(truth.min()), float(truth.max())
 
 
 def cropped(image: api.Image, crop: int, planes: int) -> api.Image:
@@ -253,6 +284,7 @@ def main() -> None:
     arguments.add_argument(
         "--stacks", type=Path, nargs="+", default=[], metavar="DIR", help="folders of TIFF files"
     )
+    arguments.add_argument("--hard", action="store_true", help="made scenes that invite harm")
     arguments.add_argument(
         "--truths", nargs="+", default=[], metavar="NOISY=TRUTH", help="files that have a truth"
     )
@@ -263,8 +295,8 @@ def main() -> None:
     arguments.add_argument("--device", help="default: the fastest")
     arguments.add_argument("--figures", type=Path, metavar="DIR", help="draw every image here")
     options = arguments.parse_args()
-    if not (options.photographs or options.stacks):
-        arguments.error("give --photographs, --stacks or both")
+    if not (options.photographs or options.stacks or options.hard):
+        arguments.error("give --photographs, --stacks or --hard")
     truths = pairs_of(options.truths, arguments)
     config = replace(api.TrainingConfig.preset(options.preset), device=options.device)
     if options.steps:
@@ -272,6 +304,8 @@ def main() -> None:
     here = begin(options)
 
     cases = list(stacks(options.stacks, truths, options.crop, options.planes))
+    if options.hard:
+        cases = [*hard(options.crop), *cases]
     if options.photographs:
         cases = [
             *photographs(options.photographs, options.sigmas, options.shared, options.seeds),

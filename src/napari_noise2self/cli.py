@@ -14,17 +14,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from . import __version__
-from ._terminal import options, targets, work
+from ._terminal import batch, options, targets, work
 from ._terminal.exits import (
     EPILOG,
     FAILED,
-    NOTHING,
-    Interrupted,
     complain,
     in_options,
     report,
@@ -315,46 +313,28 @@ def denoise(
             f"--output-kind {output_kind}: a network trained on a pair sees every pixel and has no "
             "such output; leave it out, or leave out --target"
         )
-    results: list[dict[str, Any]] = []
+    order = batch.Order(
+        config=config,
+        model=model,
+        target=target,
+        axes=axes,
+        fill_nan=fill_nan,
+        output=output_kind,
+        dtype=dtype,
+        device=device,
+    )
     with terminal(quiet=quiet) as screen:
-        done = {"images": results, "notices": screen.notices}
         places = targets.of_images(images, output, also_read=(target, model))
-        from .io.images import check_writable
-
-        loaded = None if model is None else work.load(model)
-        for image, written in zip(images, places, strict=True):
-            facts: dict[str, Any] = {"image": str(image), "output": str(written)}
-            results.append(facts)
-            started = time.perf_counter()
-            try:
-                picture = work.read(image, axes, fill_nan, screen, loaded)
-                pixels = picture.data.dtype if dtype == "same" else dtype
-                check_writable(written, dtype=pixels)
-                kept = targets.kept_model(image, written)
-                second = None if target is None else work.read(target, axes, fill_nan, screen)
-                denoiser = loaded or work.trained(picture, config, screen, kept, second)
-                with work.keeping(denoiser, None if loaded else kept):
-                    made = functools.partial(
-                        work.denoised, denoiser, picture, screen, output=output_kind, device=device
-                    )
-                    work.write(written, picture, pixels, made)
-            except (Noise2SelfError, MemoryError) as error:
-                if len(images) == 1 or debug:
-                    raise
-                facts["error"] = in_options(error)
-                complain(f"error: {image}: {facts['error']}")
-                continue
-            except Interrupted as stop:
-                facts |= stop.facts
-                raise Interrupted(str(stop), done) from None
-            except KeyboardInterrupt:
-                raise Interrupted(NOTHING, done) from None
-            facts |= {"seconds": time.perf_counter() - started, "training": work.facts(denoiser)}
-            if not as_json:
-                report({}, f"{written} ({in_words(facts['seconds'])})", quiet=quiet)
+        results = batch.denoise_all(
+            order,
+            images,
+            places,
+            screen,
+            debug=debug,
+            say=lambda line: report({}, line, quiet=quiet or as_json),
+        )
     failed = sum("error" in facts for facts in results)
-    if as_json:
-        report(done, as_json=True)
+    report({"images": results, "notices": screen.notices}, as_json=as_json)
     if failed:
         complain(f"{failed} of {len(images)} images could not be denoised")
         raise typer.Exit(FAILED)
