@@ -1,4 +1,4 @@
-"""The same verbs for the terminal: demo, train, denoise, calibrate, inspect, info.
+"""The same verbs for the terminal: demo, train, denoise, calibrate, inspect, info, export.
 
 Only what ``--help`` needs is imported at the top; the verb that needs torch
 loads it.
@@ -500,3 +500,53 @@ def info(
 
     header = read_header(model)
     report(header, work.described(model, header), as_json=as_json, quiet=quiet)
+
+
+@app.command(epilog=EPILOG)
+@verb
+def export(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Model of a network.", show_default=False)
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PACKAGE",
+            parser=options.named_path,
+            help="File for the package, .zip.",
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="What to call it.", show_default="made of its image's name"
+        ),
+    ] = None,
+    author: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Who made it; may be given again.", show_default="none"),
+    ] = None,
+    license: Annotated[
+        str | None,
+        typer.Option(metavar="SPDX", help="Its licence, as CC-BY-4.0.", show_default="none"),
+    ] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Write a model as a BioImage.IO package, for Fiji and other programs.
+
+    It takes images as they are and gives the best output. Nothing of the image
+    that was trained on is in it but the model.
+    """
+    from . import api
+    from .io.bioimage import check_package
+
+    targets.check_apart([("--output", output)], [model])
+    check_package(output)
+    denoiser = api.Denoiser.load(model)
+    denoiser.export(output, name=name, authors=author or (), license=license)
+    facts = {"model": str(model), "package": str(output)}
+    report(facts, str(output), as_json=as_json, quiet=quiet)

@@ -16,6 +16,7 @@ from .core.config import Output, Progress, TrainingConfig, last_result
 from .core.model import Model
 from .core.prediction import predict_iter
 from .core.record import TrainingRecord
+from .io.bioimage import write_bioimageio
 from .io.models import read_model, write_model
 
 
@@ -271,3 +272,60 @@ class Denoiser(Model):
         """
         tensors, header = read_model(path)
         return cls.from_state(tensors, header)
+
+    def export(
+        self,
+        path: str | PathLike[str],
+        *,
+        name: str | None = None,
+        authors: Sequence[str] = (),
+        license: str | None = None,
+    ) -> None:
+        """Write the denoiser as a BioImage.IO package, for Fiji and other programs.
+
+        It holds the best output as TorchScript, from intensities to intensities, and a made
+        image of noise with its result as a test: nothing of the image that was trained on. A
+        denoiser that sees neighbouring frames or planes takes each image for the only one there.
+        Needs bioimageio.spec: ``pip install "napari-noise2self[bioimageio]"``.
+
+        Parameters
+        ----------
+        path
+            File to write, ``.zip``; one that is there is replaced.
+        name
+            What to call it; None for a name made of its image's.
+        authors
+            Names of those who made it.
+        license
+            Identifier from the SPDX list, for example ``"CC-BY-4.0"``; None to say nothing.
+
+        Raises
+        ------
+        NotTrainedError
+            If the denoiser has not been trained.
+        ConfigError
+            If bioimageio.spec is missing, the file is no ``.zip``, or name, authors or license
+            are not what the format allows.
+        ModelFileError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> from napari_noise2self import api
+        >>> image = np.random.default_rng(0).normal(size=(64, 64))
+        >>> config = api.TrainingConfig(steps=2, width=4, depth=1)
+        >>> denoiser = api.Denoiser.for_image(image, config=config)
+        >>> for _ in api.train(denoiser, image, config):
+        ...     pass
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder) / "denoiser.zip"
+        ...     denoiser.export(path, authors=["A. Microscopist"], license="CC-BY-4.0")
+        ...     path.is_file()
+        True
+
+        References
+        ----------
+        Ouyang et al., "BioImage Model Zoo", bioRxiv 2022, and https://bioimage.io.
+        """
+        write_bioimageio(path, self, name=name, authors=authors, license=license)

@@ -17,6 +17,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_noise2self import api
+from napari_noise2self._napari import dialogs
 from napari_noise2self._napari.controls import State
 from napari_noise2self._napari.layers import METADATA_KEY
 from napari_noise2self._napari.model_files import write_model
@@ -393,6 +394,27 @@ def test_strict_output(qtbot: Any, viewer: ViewerModel, make_dock: Dock, noisy: 
     assert result.metadata[METADATA_KEY]["output"] == "j-invariant"
     strict = dock.denoiser.predict(noisy, output="j-invariant")
     np.testing.assert_array_equal(result.data, strict)
+
+
+def test_a_model_is_saved_for_other_programs(
+    qtbot: Any,
+    viewer: ViewerModel,
+    make_dock: Dock,
+    noisy: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def asked(*_: Any) -> tuple[str, str]:
+        return str(tmp_path / "cells"), dialogs.PACKAGES
+
+    monkeypatch.setattr(dialogs.QFileDialog, "getSaveFileName", asked)
+    viewer.add_image(noisy, name="cells")
+    dock = make_dock()
+    train(qtbot, dock)
+    press(qtbot, dock.panel.save_button)
+    path = tmp_path / "cells.zip"
+    qtbot.waitUntil(lambda: dock.state.at_rest and path.exists(), timeout=LONG)
+    qtbot.waitUntil(lambda: dock.panel.state_label.text() == f"The model is saved in {path}.")
 
 
 def test_disagreement_is_a_map_of_its_own_and_no_habit(

@@ -10,16 +10,31 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 MODEL_FILES = "Noise2Self model (*.safetensors)"
 
+PACKAGES = "BioImage.IO package for Fiji and others (*.zip)"
+
 FIGURES = {"PDF (*.pdf)": ".pdf", "SVG (*.svg)": ".svg", "PNG (*.png)": ".png"}
 
 _FORBIDDEN = re.compile(r'[\\/:*?"<>|\x00-\x1f]+')
 """What a file name must not have in it, on one system or another."""
 
 
-def model_to_save(parent: QWidget, folder: str, name: str) -> Path | None:
-    """Ask under which name to save a model; None if the user thinks better of it."""
+def model_to_save(
+    parent: QWidget, folder: str, name: str, *, packaged: bool = False
+) -> Path | None:
+    """Ask under which name to save a model; None if the user thinks better of it.
+
+    Parameters
+    ----------
+    parent
+        The dock.
+    folder, name
+        What the dialog begins with.
+    packaged
+        Whether it may also be a package for other programs.
+    """
     start = Path(folder) / f"{file_name(name)}.safetensors"
-    return _path_to_save(parent, "Save model", start, {MODEL_FILES: ".safetensors"})
+    kinds = {MODEL_FILES: ".safetensors"} | ({PACKAGES: ".zip"} if packaged else {})
+    return _path_to_save(parent, "Save model", start, kinds)
 
 
 def model_to_load(parent: QWidget, folder: str) -> Path | None:

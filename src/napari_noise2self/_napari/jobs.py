@@ -266,7 +266,10 @@ def loading(path: Path) -> Generator[Progress | Made, None, None]:
 
 
 def saving(denoiser: Any, path: Path) -> Generator[Progress | Saved, None, None]:
-    """Write a model file."""
+    """Write a model file; a ``.zip`` is a package for other programs."""
     yield Progress(stage="save", step=0, steps=1, seconds=0.0)
-    denoiser.save(path)
+    if path.suffix.lower() == ".zip":
+        denoiser.export(path)
+    else:
+        denoiser.save(path)
     yield Saved(path)

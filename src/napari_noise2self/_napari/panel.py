@@ -153,7 +153,9 @@ class Panel:
     def _make_model(self) -> None:
         self.model_label = text("model_label")
         self.save_button = button(
-            "save_button", "Save model...", "Keep the trained network in a small file."
+            "save_button",
+            "Save model...",
+            "Keep the trained network in a small file, or write it for Fiji and other programs.",
         )
         self.load_button = button(
             "load_button",

@@ -128,7 +128,7 @@ class DenoiseWidget(Dock):
         self._denoise(self._targets(), self.panel.output_combo.currentData())
 
     def save_model(self, path: str | Path) -> None:
-        """Write the model to a ``.safetensors`` file."""
+        """Write the model to a ``.safetensors`` file, or for other programs to a ``.zip``."""
         if self._state.at_rest and self.denoiser is not None:
             denoiser, path = self.denoiser, Path(path)
             self._start(State.SAVING, lambda: jobs.saving(denoiser, path))
@@ -384,7 +384,7 @@ class DenoiseWidget(Dock):
 
     def _save_clicked(self) -> None:
         name = self._past.name if self._past else "model"
-        path = dialogs.model_to_save(self, self.memory.remembered.folder, name)
+        path = dialogs.model_to_save(self, self.memory.remembered.folder, name, packaged=True)
         if path is not None:
             self.memory.keep(folder=str(path.parent))
             self.save_model(path)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 RADIUS = 15
 """A pixel is empty if all pixels up to so far from it, along Y and X, are the same: nearly a
@@ -40,9 +41,13 @@ def empty_places(values: NDArray[np.float32]) -> NDArray[np.bool_]:
     """
     if not _may_be(values):
         return np.zeros(values.shape, bool)
-    planes = torch.from_numpy(values).reshape(-1, 1, *values.shape[-2:])
-    empty = _largest(planes) == -_largest(-planes)
-    return empty.reshape(values.shape).numpy()
+    return constant_around(torch.from_numpy(values)).numpy()
+
+
+def constant_around(values: Tensor) -> Tensor:
+    """Do what `empty_places` does, wherever the tensor of shape (..., Y, X) lies."""
+    planes = values.reshape(-1, 1, *values.shape[-2:])
+    return (_largest(planes) == -_largest(-planes)).reshape(values.shape)
 
 
 def _may_be(values: NDArray[np.float32]) -> bool:
@@ -53,7 +58,7 @@ def _may_be(values: NDArray[np.float32]) -> bool:
     return bool((np.ptp(blocks, axis=(2, 4)) == 0).any())
 
 
-def _largest(planes: torch.Tensor) -> torch.Tensor:
+def _largest(planes: Tensor) -> Tensor:
     """Return the largest value around each pixel of (N, 1, Y, X)."""
     size = 2 * RADIUS + 1
     along_y = F.max_pool2d(planes, (size, 1), stride=1, padding=(RADIUS, 0))

@@ -29,6 +29,7 @@ from .devices import (
 )
 from .empty import RADIUS, empty_places
 from .errors import ConfigError, DeviceMemoryError, ImageError, NotTrainedError
+from .guard import Guard
 from .methods import Pass
 from .model import Model
 from .tiling import Tile, Tiling
@@ -200,6 +201,31 @@ def _checked_samples(samples: Any, stack: Stack) -> list[int]:
     return [int(n) for n in chosen]
 
 
+def keeps_empty(model: Model, output: Output) -> bool:
+    """Whether places without signal or noise come back as they are: nothing is there to denoise.
+
+    The strict output may not look at the pixel itself, and of what is learnt from a target
+    nobody knows which intensity stands for which.
+    """
+    return output == "best" and not model.method.takes_target
+
+
+def guard_of(model: Model, output: Output) -> Guard | None:
+    """Return the guard of an output, if it has one."""
+    return model.guard if keeps_empty(model, output) and model.config.noise_model else None
+
+
+def reach(model: Model, output: Output) -> tuple[int, ...]:
+    """Return how far a pixel of an output looks, along each spatial axis."""
+    network: Any = model.network
+    halo = [h + w for h, w in zip(network.halo, model.footprint, strict=True)]  # w for the fill
+    if guard := guard_of(model, output):  # it looks at results, which have looked at the image
+        halo[-2:] = [h + guard.reach for h in halo[-2:]]
+    if keeps_empty(model, output):
+        halo[-2:] = [max(h, RADIUS) for h in halo[-2:]]
+    return tuple(halo)
+
+
 class _Work:
     """What every tile and every pass of a prediction shares."""
 
@@ -220,20 +246,12 @@ class _Work:
         self.dtype = compute_dtype(device, model.config.precision)
         every = model.method.passes(output, stack.spatial)
         self.passes = every if passes is None else every[:: -(-len(every) // passes)]
-        # Nothing is there to be denoised; the strict output may not look at the pixel itself, and
-        # of what is learnt from a target nobody knows which intensity stands for which.
-        self.keeps_empty = output == "best" and not model.method.takes_target
+        self.keeps_empty = keeps_empty(model, output)
         # A channel that was constant in training is no part of what was learnt.
         spatial = (1,) * len(stack.spatial)
         self.unseen = np.equal(model.normalization.std, 0.0).reshape(-1, *spatial)
-        self.guard = model.guard if self.keeps_empty and model.config.noise_model else None
-        # The fill looks as far as the hole is wide.
-        halo = [h + w for h, w in zip(self.network.halo, model.footprint, strict=True)]
-        if self.guard:  # it looks at results, which have looked at the image
-            halo[-2:] = [h + self.guard.reach for h in halo[-2:]]
-        if self.keeps_empty:
-            halo[-2:] = [max(h, RADIUS) for h in halo[-2:]]
-        self.halo = tuple(halo)
+        self.guard = guard_of(model, output)
+        self.halo = reach(model, output)
         self.tiling = Tiling(stack.spatial, self.halo, self.network.divisor)
 
     def tile_size(self) -> tuple[int, ...]:
