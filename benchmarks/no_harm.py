@@ -106,9 +106,17 @@ def hard(crop: int) -> Iterator[Case]:
         ("gravel", data.gravel()[:crop, :crop], 15),
         ("brick", data.brick()[:crop, :crop], 15),
         ("nothing", np.full(shape, 100.0), 10),
+        ("cells, nearly clean", 255 * (cells - cells.min()) / np.ptp(cells), 2),
+        ("camera at half its size, nearly clean", _halved(data.camera())[:crop, :crop], 2),
     ):
         noisy = (truth + rng.normal(0, sigma, shape)).astype(np.float32)
         yield Case(f"{name}, sigma {sigma}", api.Image(noisy, "YX"), np.float32(truth))
+
+
+def _halved(image: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the mean of every two by two pixels, with half of the noise of its own."""
+    height, width = (n // 2 for n in image.shape)
+    return image[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean((1, 3))
 
 
 def _truth(truth: NDArray[Any]) -> tuple[NDArray[np.float32], float, float]:
