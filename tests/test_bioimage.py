@@ -56,7 +56,7 @@ def test_what_is_recorded_gives_the_best_output_at_every_size(
         denoiser.guard = Guard((0.0,) * channels, (0.3,) * channels, (0.1,) * channels)
     lead = (4,) if axes == "ZYX" else ()
     shape = (1, channels, *lead, 40, 48)
-    script = recorded(denoiser, torch.from_numpy(noise(*shape)))
+    script = recorded(WholeImage(denoiser), torch.from_numpy(noise(*shape)))
     for number, (y, x) in enumerate(((40, 48), (56, 40)), 1):
         image = noise(1, channels, *lead, y, x, seed=number)
         image[..., :36, :36] = 95.0  # a margin
@@ -144,6 +144,15 @@ def test_what_the_format_does_not_allow_is_named(
 ) -> None:
     with pytest.raises(api.ConfigError, match=message):
         denoiser.export(tmp_path / name, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_that_is_stopped_leaves_nothing(denoiser: api.Denoiser, tmp_path: Path) -> None:
+    events = denoiser.export_iter(tmp_path / "denoiser.zip")
+    first = next(events)
+    assert (first.stage, first.step) == ("export", 1)
+    assert first.steps >= len(denoiser.method.passes("best"))
+    events.close()
     assert not list(tmp_path.iterdir())
 
 

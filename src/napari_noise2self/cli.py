@@ -546,7 +546,9 @@ def export(
 
     targets.check_apart([("--output", output)], [model])
     check_package(output)
-    denoiser = api.Denoiser.load(model)
-    denoiser.export(output, name=name, authors=author or (), license=license)
+    with terminal(quiet=quiet) as screen:
+        denoiser = api.Denoiser.load(model)
+        events = denoiser.export_iter(output, name=name, authors=author or (), license=license)
+        work.finished(screen, events)
     facts = {"model": str(model), "package": str(output)}
     report(facts, str(output), as_json=as_json, quiet=quiet)

@@ -16,7 +16,7 @@ from .core.config import Output, Progress, TrainingConfig, last_result
 from .core.model import Model
 from .core.prediction import predict_iter
 from .core.record import TrainingRecord
-from .io.bioimage import write_bioimageio
+from .io.bioimage import write_bioimageio_iter
 from .io.models import read_model, write_model
 
 
@@ -328,4 +328,21 @@ class Denoiser(Model):
         ----------
         Ouyang et al., "BioImage Model Zoo", bioRxiv 2022, and https://bioimage.io.
         """
-        write_bioimageio(path, self, name=name, authors=authors, license=license)
+        last_result(self.export_iter(path, name=name, authors=authors, license=license))
+
+    def export_iter(
+        self,
+        path: str | PathLike[str],
+        *,
+        name: str | None = None,
+        authors: Sequence[str] = (),
+        license: str | None = None,
+    ) -> Iterator[Progress]:
+        """Do what :meth:`export` does, event by event; nothing is written before the last one.
+
+        Yields
+        ------
+        Progress
+            ``stage="export"``, while the test is computed; the last one's `result` is the path.
+        """
+        return write_bioimageio_iter(path, self, name=name, authors=authors, license=license)

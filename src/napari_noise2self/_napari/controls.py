@@ -30,7 +30,7 @@ class State(Enum):
     @property
     def stoppable(self) -> bool:
         """Whether what runs can be stopped."""
-        return self in (State.TRAINING, State.PREDICTING)
+        return self in (State.TRAINING, State.PREDICTING, State.SAVING)
 
 
 @dataclass(frozen=True)

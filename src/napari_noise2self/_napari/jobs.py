@@ -269,7 +269,9 @@ def saving(denoiser: Any, path: Path) -> Generator[Progress | Saved, None, None]
     """Write a model file; a ``.zip`` is a package for other programs."""
     yield Progress(stage="save", step=0, steps=1, seconds=0.0)
     if path.suffix.lower() == ".zip":
-        denoiser.export(path)
+        with closing(denoiser.export_iter(path)) as events:
+            for progress in events:
+                yield replace(progress, result=None)
     else:
         denoiser.save(path)
     yield Saved(path)

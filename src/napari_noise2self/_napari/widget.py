@@ -251,6 +251,8 @@ class DenoiseWidget(Dock):
             self._training_ended(ended, replaced)
         elif state is State.PREDICTING:
             self._denoising_ended(ended)
+        elif state is State.SAVING and ended.stopped:
+            self.say("Stopped: the model is not saved.")
         elif state is State.LOADING and replaced is not NOTHING:
             self._state = State.READY
             self.say("The model is loaded.")

@@ -22,6 +22,7 @@ _STAGES = {
     "read": "Reading the image.",
     "load": "Loading the model.",
     "save": "Saving the model.",
+    "export": "Computing what other programs can compare with.",
 }
 
 

@@ -25,6 +25,7 @@ STAGES = {
     "calibrate": "Calibrating",
     "diagnose": "Diagnosing",
     "inspect": "Comparing",
+    "export": "Exporting",
 }
 """What each stage is called on screen."""
 

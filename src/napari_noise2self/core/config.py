@@ -290,7 +290,7 @@ class Progress:
     ----------
     stage
         What is going on: ``"analyse"``, ``"read"``, ``"train"``, ``"predict"``,
-        ``"calibrate"``, ``"diagnose"`` or ``"inspect"``.
+        ``"calibrate"``, ``"diagnose"``, ``"inspect"`` or ``"export"``.
     step, steps
         How much of how much is done; `steps` is where it ends at the latest.
     seconds

@@ -61,23 +61,22 @@ class WholeImage(nn.Module):
         return result
 
 
-def recorded(model: Model, example: Tensor) -> torch.jit.ScriptModule:
-    """Record what `WholeImage` does, for images of other sizes too.
+def recorded(whole: WholeImage, example: Tensor) -> torch.jit.ScriptModule:
+    """Record what the module does, for images of other sizes too.
 
     Parameters
     ----------
-    model
-        A trained model.
+    whole
+        The module.
     example
-        float32 of shape (1, C, *spatial), of a size that `WholeImage` takes.
+        float32 of shape (1, C, *spatial), of a size that it takes.
     """
-    whole = WholeImage(model).eval()
     # With gradients no rows are taken in strips, whose height would be recorded.
     with torch.enable_grad(), warnings.catch_warnings():
         # TorchScript is on its way out, and what Fiji reads; the conditions on the size that are
         # warned of hold for all sizes that are allowed.
         warnings.simplefilter("ignore")
         script: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
-            whole, example, check_trace=False
+            whole.eval(), example, check_trace=False
         )
     return script

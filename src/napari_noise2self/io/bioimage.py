@@ -5,10 +5,12 @@ Written, never read: what is in a package is code, and loading a model executes 
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..core.config import sizes_in_words
+from ..core.config import Progress, sizes_in_words
 from ..core.errors import ConfigError, ModelFileError
 from .files import check_target, replacing
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 ROOM = {"z": 8, "y": 32, "x": 32}
 """Pixels of a tile, at least, that lie farther from its border than a result looks."""
+
+SMALL = 32
+"""Pixels, at least, of the edge of the image on which the network is recorded."""
 
 FORMAT_VERSION = "0.5.0"
 """Of the description as it stands here; what writes it says which it makes of it."""
@@ -42,7 +47,7 @@ _INSTALL = 'install it: pip install "napari-noise2self[bioimageio]"'
 
 
 def check_package(path: Path) -> None:
-    """Raise now what `write_bioimageio` would raise about its file and what it is written with.
+    """Raise now what `write_bioimageio_iter` would about its file and what it is written with.
 
     Raises
     ------
@@ -63,14 +68,14 @@ def check_package(path: Path) -> None:
     check_target(path, ModelFileError)
 
 
-def write_bioimageio(
+def write_bioimageio_iter(
     path: str | os.PathLike[str],
     model: Model,
     *,
     name: str | None = None,
     authors: Sequence[str] = (),
     license: str | None = None,
-) -> None:
+) -> Iterator[Progress]:
     """Write a model as a BioImage.IO package; it appears whole or not at all.
 
     It holds the best output as TorchScript, from intensities to intensities, and as a test
@@ -88,6 +93,11 @@ def write_bioimageio(
         Names of those who made it.
     license
         Identifier from the SPDX list, for example ``"CC-BY-4.0"``; None to say nothing.
+
+    Yields
+    ------
+    Progress
+        ``stage="export"``, while the test is predicted; nothing is written before.
 
     Raises
     ------
@@ -109,7 +119,63 @@ def write_bioimageio(
     """
     path = Path(path)
     check_package(path)
+    from ..core.prediction import predict_iter
+
+    script = _recorded(model)
+    sizes, halo = _geometry(model)
+    example = _example(model, [low for low, _ in sizes])
+    exact = copy.copy(model)
+    exact.config = replace(model.config, precision="float32", device="cpu")
+    axes = f"C{_letters(model).upper()}"
+    # in one piece: it is hardly larger than what a tile would have to read
+    for event in predict_iter(exact, example[0], axes, tile=example.shape[2:]):
+        if event.result is None:
+            yield replace(event, stage="export", notice=None)
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # some files may still be open
+        made = Path(folder)
+        np.save(made / NOISY, example)
+        np.save(made / DENOISED, event.result[None])
+        script.save(str(made / NETWORK))
+        (made / DOCUMENTATION).write_text(_documentation(model), encoding="utf-8")
+        description = _description(model, sizes, halo) | {
+            "name": _name(model) if name is None else name,
+            "authors": [{"name": author} for author in authors],
+            "license": license,
+        }
+        package = _packed(made, description, path.name)
+    with replacing(path, ModelFileError) as part:
+        part.write_bytes(package)
+    yield replace(event, stage="export", notice=None, tile=None, result=path)
+
+
+def _recorded(model: Model) -> Any:
+    """Record the network, and see that it gives the same on an image of another size."""
     import torch
+
+    from ..core.whole import WholeImage, recorded
+
+    whole = WholeImage(model)
+    steps = whole.network.divisor
+    small = [-(-SMALL // step) * step for step in steps]
+    script = recorded(whole, torch.from_numpy(_example(model, small)))
+    larger = torch.from_numpy(
+        _example(model, [n + step for n, step in zip(small, steps, strict=True)])
+    )
+    with torch.no_grad():
+        again, expected = script(larger), whole(larger)
+    if not torch.allclose(again, expected, rtol=1e-3, atol=1e-3 * max(model.normalization.std)):
+        raise ModelFileError(
+            "the network as it was recorded does not give the model's result, as it would have to; "
+            "this is a fault of napari-noise2self, please report it"
+        )
+    return script
+
+
+def _packed(folder: Path, description: Mapping[str, Any], name: str) -> bytes:
+    """Return the package of the files in a folder.
+
+    In memory, since the library may leave open what it writes to.
+    """
     from bioimageio.spec import (
         InvalidDescr,
         ValidationContext,
@@ -117,40 +183,13 @@ def write_bioimageio(
         save_bioimageio_package_to_stream,
     )
 
-    from ..core.whole import WholeImage, recorded
-
-    sizes, halo = _geometry(model)
-    example = _example(model, [low + step for low, step in sizes])
-    whole = WholeImage(model)
-    script = recorded(model, torch.from_numpy(_example(model, [low for low, _ in sizes])))
-    with torch.no_grad():
-        expected = whole(torch.from_numpy(example)).numpy()
-        result = script(torch.from_numpy(example)).numpy()
-    if not np.allclose(result, expected, rtol=1e-3, atol=1e-3 * float(np.ptp(expected))):
-        raise ModelFileError(
-            f"the network as it was recorded for {path.name} does not give the model's result, as "
-            "it would have to; this is a fault of napari-noise2self, please report it"
-        )
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # some files may still be open
-        made = Path(folder)
-        np.save(made / NOISY, example)
-        np.save(made / DENOISED, expected)
-        script.save(str(made / NETWORK))
-        (made / DOCUMENTATION).write_text(_documentation(model), encoding="utf-8")
-        content = _description(model, sizes, halo) | {
-            "name": _name(model) if name is None else name,
-            "authors": [{"name": author} for author in authors],
-            "license": license,
-        }
-        found = build_description(content, context=ValidationContext(root=made))
-        if isinstance(found, InvalidDescr):
-            wrong = {f"{e.loc[0]}: {e.msg}" for e in found.validation_summary.errors if e.loc}
-            raise ConfigError(f"{path.name} cannot be described so: {'; '.join(sorted(wrong))}")
-        # into memory first: the library may leave open what it has written to
-        package = BytesIO()
-        save_bioimageio_package_to_stream(found, output_stream=package)
-    with replacing(path, ModelFileError) as part:
-        part.write_bytes(package.getvalue())
+    found = build_description(description, context=ValidationContext(root=folder))
+    if isinstance(found, InvalidDescr):
+        wrong = {f"{e.loc[0]}: {e.msg}" for e in found.validation_summary.errors if e.loc}
+        raise ConfigError(f"{name} cannot be described so: {'; '.join(sorted(wrong))}")
+    package = BytesIO()
+    save_bioimageio_package_to_stream(found, output_stream=package)
+    return package.getvalue()
 
 
 def _letters(model: Model) -> str:
