@@ -281,6 +281,16 @@ def test_chance_is_no_finding(edge: int):
         assert 0.5 < np.std(ratios) / np.mean(errors) < 2, name
 
 
+@pytest.mark.parametrize("edge", [48, 64, 128])
+def test_structure_that_is_lost_is_found_in_small_images_too(edge: int):
+    y, x = np.mgrid[:edge, :edge]
+    for seed in range(8):
+        noise = np.random.default_rng(seed).normal(0, 5, (edge, edge))
+        noisy = 100 + 40 * np.sin(y / 7) * np.cos(x / 9) + noise
+        remarks = inspect_result(noisy, np.full((edge, edge), 100.0)).remarks()
+        assert any("structure went with the noise" in remark for remark in remarks)
+
+
 @pytest.mark.parametrize("sigma", [0.5, 0.7, 1.0])
 def test_shared_noise_is_no_structure(sigma: float):
     """Its level is known too roughly to say that more went than noise."""

@@ -100,7 +100,7 @@ class Inspection:
                     f"structure went with the noise{where}: the residual is smooth at "
                     f"structures, by {c.structure_lost:.1f} times what it is in flat places"
                 )
-            elif c.removed is not None and _surely(c.removed, c.removed_error, MORE):
+            elif c.removed and _surely(c.removed, c.removed_error / c.removed, MORE):
                 remarks.append(
                     f"structure went with the noise{where}: the residual has {c.removed:.2f} "
                     "times the variance of the noise"
@@ -278,7 +278,7 @@ def _events(stack: Stack, others: Sequence[Stack], seed: int) -> Iterator[Progre
 
 
 def _surely(ratio: float, error: float, limit: float) -> bool:
-    """Whether a ratio that should be 1 exceeds a limit, and 1 by more than chance."""
+    """Whether a ratio exceeds a limit, and 1 by more than chance; `error` is that of 1."""
     return ratio > max(limit, 1 + SURELY * error)
 
 

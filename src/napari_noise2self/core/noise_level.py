@@ -8,7 +8,6 @@ times the black level.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,10 @@ BOUNDED = 0.9
 
 DARK = 1.25
 """Variance over the line's from which on dark levels are not believed to lie on it."""
+
+ROUGH = 1.0
+"""Relative error of a variance that is not to be trusted: of noise that neighbours share, half of
+it has been missed."""
 
 LEAST = 1e-12
 """Variance of a channel that holds one value throughout: above zero, since it is divided by."""
@@ -88,9 +91,9 @@ class ChannelNoise:
 
     @property
     def uncertainty(self) -> float:
-        """Relative standard error of the variance, by its levels'; infinite if not trusted."""
+        """Relative standard error of the variance, by its levels'; `ROUGH` if not trusted."""
         if self.caution is not None:
-            return math.inf
+            return ROUGH
         error = np.array(self.error)
         if not error.all():
             return 0.0

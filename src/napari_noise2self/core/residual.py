@@ -48,7 +48,7 @@ class ChannelInspection:
         output, less where the output keeps part of the pixel itself; None where
         the noise level is not known.
     removed_error
-        Its standard error, by that of the noise level; infinite where that cannot be trusted.
+        Its standard error, by that of the noise level; infinite where that is not known.
     structure_lost
         Energy of the residual's low frequencies over that of its high ones, in
         the roughest fifth of the image, over the same in the flattest fifth; 1
