@@ -130,11 +130,7 @@ def test_what_is_said_of_a_model_is_in_its_package(denoiser: api.Denoiser, tmp_p
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        (
-            "denoiser.pt",
-            {},
-            "is a .zip file; write for example denoiser.zip",
-        ),
+        ("denoiser.pt", {}, "is a .zip file; write for example denoiser.zip"),
         ("denoiser.zip", {"license": "mine"}, "cannot be described so: license"),
         ("denoiser.zip", {"name": 200 * "x"}, "cannot be described so: name"),
     ],

@@ -422,8 +422,8 @@ def test_trial_is_frozen() -> None:
 @pytest.mark.parametrize("family", ["nlm", "wavelet", "tv"])
 @pytest.mark.parametrize("planes", [1, 2, 3])
 def test_a_volume_of_few_planes_has_targets_in_them(family: str, planes: int) -> None:
-    noisy = np.random.default_rng(0).poisson(50, (planes, 32, 32)).astype(np.float32)
+    noisy = np.random.default_rng(0).poisson(50, (planes, 40, 40)).astype(np.float32)
     for seed in range(3):
-        found = calibrate(noisy, family, axes="ZYX", values=(0.5,), seed=seed)
+        found = calibrate(noisy, family, axes="ZYX", values=(0.5, 1.0), seed=seed)
         assert all(np.isfinite(trial.loss) for trial in found.trials)
     assert np.isfinite(found.predict(noisy)).all()

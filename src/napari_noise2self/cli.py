@@ -541,12 +541,13 @@ def export(
     It takes images as they are and gives the best output. Nothing of the image
     that was trained on is in it but the model.
     """
-    from . import api
     from .io.bioimage import check_package
 
     targets.check_apart([("--output", output)], [model])
     check_package(output)
     with terminal(quiet=quiet) as screen:
+        from . import api
+
         denoiser = api.Denoiser.load(model)
         events = denoiser.export_iter(output, name=name, authors=author or (), license=license)
         work.finished(screen, events)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_noise2self._napari.outputs import Tally, in_words
-from napari_noise2self.core.axes import Stack
+from napari_noise2self._napari.outputs import Tally, in_memory, in_words
+from napari_noise2self.core.axes import Image, Stack
 
 
 @pytest.mark.parametrize("axes", ["TSYX", "SYXT", "TCSYX", "ZTYX", "TZCYX"])
@@ -59,3 +59,9 @@ def test_what_is_counted_is_called_by_its_name(
 def test_ranges_in_words() -> None:
     assert in_words([3], 8) == "4 of 8"
     assert in_words([0, 1, 2, 4, 6, 7], 8) == "1 to 3, 5, 7 to 8 of 8"
+
+
+def test_what_is_not_written_yet_is_nan() -> None:
+    result = in_memory(Image(np.zeros((10, 100, 100), np.uint8), "TYX"))
+    assert (result.shape, result.dtype) == ((10, 100, 100), np.float32)
+    assert np.isnan(result).all()

@@ -39,7 +39,6 @@ class CalibrationPlot(Chart):
         )
         self._losses: dict[float, float] = {}
         self._whole = False
-        self._label = ""
         self._shown: float | None = None
 
         self.canvas.setCursor(Qt.CursorShape.PointingHandCursor)
@@ -80,7 +79,7 @@ class CalibrationPlot(Chart):
         """
         self._losses.clear()
         self._shown = None
-        self._label, self._whole = label, whole
+        self._whole = whole
         self.canvas.setLabel("bottom", label)
         self._draw()
 

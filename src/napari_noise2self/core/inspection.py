@@ -278,7 +278,7 @@ def _events(stack: Stack, others: Sequence[Stack], seed: int) -> Iterator[Progre
 
 
 def _surely(ratio: float, error: float, limit: float) -> bool:
-    """Whether a ratio exceeds a limit, and 1 by more than chance; `error` is that of 1."""
+    """Whether a ratio exceeds a limit, and 1 by `SURELY` times an error as well."""
     return ratio > max(limit, 1 + SURELY * error)
 
 

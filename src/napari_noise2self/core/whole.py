@@ -44,11 +44,10 @@ class WholeImage(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Denoise float32 (N, C, *spatial); the extents are multiples of the network's divisor."""
-        own = self._normalization.apply(image)
-        missing = torch.full_like(own, torch.nan).repeat(
-            1, 2 * self._method.context, *(1,) * (own.ndim - 2)
-        )
-        noisy = torch.cat([own, missing], 1) if self._method.context else own
+        own = noisy = self._normalization.apply(image)
+        if self._method.context:
+            missing = torch.full_like(own, torch.nan)
+            noisy = torch.cat([own, *[missing] * (2 * self._method.context)], 1)
         total = torch.zeros_like(own)
         for which in self._passes:
             total = total + self._method.run_pass(self.network, noisy, which, "best")[0]

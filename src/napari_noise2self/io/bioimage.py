@@ -76,23 +76,9 @@ def write_bioimageio_iter(
     authors: Sequence[str] = (),
     license: str | None = None,
 ) -> Iterator[Progress]:
-    """Write a model as a BioImage.IO package; it appears whole or not at all.
+    """Write a trained model as a BioImage.IO package; it appears whole or not at all.
 
-    It holds the best output as TorchScript, from intensities to intensities, and as a test
-    a made image of noise with its result: nothing of the image that was trained on.
-
-    Parameters
-    ----------
-    path
-        File to write, ``.zip``; an older one is replaced.
-    model
-        A trained model.
-    name
-        What to call it; None for a name made of its image's.
-    authors
-        Names of those who made it.
-    license
-        Identifier from the SPDX list, for example ``"CC-BY-4.0"``; None to say nothing.
+    Parameters, and what is in it, as of `Denoiser.export`.
 
     Yields
     ------
@@ -104,18 +90,9 @@ def write_bioimageio_iter(
     NotTrainedError
         If the model has not trained yet.
     ConfigError
-        If bioimageio.spec is missing, the file is no ``.zip``, or name, authors or license
-        are not what the format allows.
+        As `check_package` does, or if name, authors or license are not what the format allows.
     ModelFileError
         If the file cannot be written, or the recorded network does not give the model's result.
-
-    See Also
-    --------
-    napari_noise2self.denoiser.Denoiser.export : with an example.
-
-    References
-    ----------
-    Ouyang et al., "BioImage Model Zoo", bioRxiv 2022, and https://bioimage.io.
     """
     path = Path(path)
     check_package(path)
